@@ -1,0 +1,91 @@
+# Hull's build. `make` prints what there is.
+#
+# Everything is built without cgo. Programs land in bin/, caches in .cache/.
+
+GO      ?= go
+BIN     ?= bin
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+# keel starts at an entry point of its own, before the Go runtime's; see docs/dev/decisions.
+# KEEL_ENTRY is the linker's -E flag with that symbol, empty for Go's own entry.
+KEEL_ENTRY   ?=
+KEEL_LDFLAGS ?= -s -w $(KEEL_ENTRY)
+GOBUILD       = CGO_ENABLED=0 $(GO) build -trimpath
+
+# The runtime that the black-box suites test: a path, or a name in PATH (RUNTIME=runc).
+RUNTIME  ?= $(BIN)/keel
+FUZZTIME ?= 30s
+# Packages with tests: Go's own pattern, for `make test PKGS=./internal/cgroup`.
+PKGS     ?= ./...
+# Names of the tests that need root.
+ROOTTESTS = ^TestRoot
+
+.DEFAULT_GOAL := help
+.PHONY: help build build-arm64 test test-root conformance conformance-baseline engines lint fuzz fuzz-list \
+	bench-runtime cover check demo ledgers install clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs into bin/
+	@mkdir -p $(BIN)
+	$(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/keel ./cmd/keel
+
+build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
+	@mkdir -p $(BIN)/arm64
+	GOARCH=arm64 $(GOBUILD) -ldflags '-s -w' -o $(BIN)/arm64/keel ./cmd/keel
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
+
+test: ## unit tests and the rules of the repository: no root, under a minute
+	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' $(PKGS)
+
+test-root: build ## tests that need root on Linux: real namespaces, cgroups, mounts
+	CGO_ENABLED=0 HULL_KEEL=$(abspath $(BIN)/keel) $(GO) test -p 1 -count=1 -run '$(ROOTTESTS)' ./internal/... ./cmd/...
+
+conformance: ## the OCI runtime validation programs against RUNTIME, compared with runc's outcome
+	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
+	$(GO) run ./test/conformance -runtime $(RUNTIME)
+
+conformance-baseline: ## record what Debian's runc does with the validation programs
+	$(GO) run ./test/conformance -runtime runc -update-baseline
+
+engines: ## real dockerd and podman with RUNTIME as their runtime
+	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
+	HULL_TEST_ENGINES=1 HULL_TEST_RUNTIME=$(RUNTIME) $(GO) test -count=1 -timeout 15m -v ./test/engines
+
+check: build lint test test-root conformance engines ## all the checks that CI runs
+
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt -w $$out"; exit 1; }
+	CGO_ENABLED=0 $(GO) vet ./...
+	CGO_ENABLED=0 $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+fuzz-list: ## print the fuzz targets, "package target" a line
+	@for f in $$(grep -rl --include='*_test.go' '^func Fuzz' internal cmd 2>/dev/null); do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f | sed "s|^|./$$(dirname $$f) |"; done | sort -u
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@$(MAKE) --no-print-directory fuzz-list | while read -r pkg target; do \
+		echo "== $$pkg $$target ($(FUZZTIME))"; \
+		CGO_ENABLED=0 $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg </dev/null || exit 1; done
+
+bench-runtime: build ## keel, crun and runc side by side, with goals (BENCHFLAGS=-short for a quick look)
+	$(GO) run ./test/bench/runtime -keel $(BIN)/keel $(BENCHFLAGS)
+
+cover: ## unit test coverage, by function, the least covered first
+	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...
+	@$(GO) tool cover -func=.cache/cover.out | sort -k3 -n | tail -40
+
+demo: build ## run a web server from busybox in a container and ask it for a page
+	test/demo.sh $(RUNTIME)
+
+ledgers: ## rewrite the ledger of the packages linked into keel
+	$(GO) test . -run Rules -update
+
+install: build ## install the programs to $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN)/keel $(DESTDIR)$(PREFIX)/bin/keel
+
+clean: ## remove bin/ and .cache/
+	rm -rf $(BIN) .cache

@@ -1,0 +1,60 @@
+// Package launch gives birth to container processes by executing a plan.
+//
+// A [Plan] is a flat list of steps: raw system calls whose arguments are already laid
+// out in memory, and a handful of pseudo steps (jump, assert, store). The parent, in
+// ordinary Go, makes every decision, look-up, check and allocation while it writes the
+// plan. The child, a single-threaded copy of the parent made by clone3(2), runs one small
+// loop over the list and ends in execve(2). Nothing is re-executed inside the container
+// and there is no C.
+//
+//	p := launch.New()
+//	tree := p.Slot()
+//	p.Doing("mount", "/proc")
+//	p.Call("fsopen", unix.SYS_FSOPEN, p.Str("proc"), launch.Int(unix.FSOPEN_CLOEXEC)).Out(tree)
+//	…
+//	child, err := p.Start(launch.Clone{Flags: unix.CLONE_NEWNS | unix.CLONE_NEWPID})
+//
+// A plan can be printed ([Plan.AppendText]); the golden tests of package ociruntime
+// compare that text.
+//
+// # Terms
+//
+//   - step: one system call or pseudo step.
+//   - slot: a cell that holds the result of a step for later steps ($name in print).
+//   - label: a place in the plan that a step can continue at.
+//   - report: the record (index, errno) that a child writes when a step fails. The parent
+//     turns it into an [*Error]: what was being done, to what, and why it failed.
+//
+// # Proof obligations
+//
+// The code between clone3 and execve runs on a copy of a Go heap in which no other thread
+// exists. What keeps it correct:
+//
+//  1. No stack growth. runtime_BeforeFork sets the stack guard so that a split would abort.
+//     Every function reached from the child (childMain, run, fail, and the raw system call
+//     stubs) is go:nosplit, so the linker proves that the whole chain fits in the nosplit
+//     limit (800 bytes); `go build` fails otherwise. There is no other stack bound to watch.
+//  2. No allocation and no write barrier. The child writes only uintptr and uint32 cells
+//     (slots, scratch memory) and locals; it never stores a pointer. All memory that steps
+//     point to is owned by the plan (the arena) or by the caller and kept alive by
+//     runtime.KeepAlive until the parent has returned from clone3. Go's heap does not move.
+//     Pointers cross as uintptr only within memory that Start keeps reachable.
+//  3. No scheduler, no panics. Slot numbers index a 256-cell array with a uint8, steps are
+//     reached by pointer arithmetic inside the sealed list, and Seal has checked every
+//     jump to lie inside it: no bounds check can fire. A jump goes forward only, so the loop
+//     ends after at most len(steps) turns.
+//  4. Signal state. runtime_BeforeFork blocks all signals on the cloning thread, so that no
+//     Go handler can run in the child; runtime_AfterForkInChild then resets handled signals
+//     to SIG_DFL and restores the mask. Ignored signals stay ignored, as execve(2) demands.
+//  5. Memory that the child touches: the step list, the slots, the arena, its own stack.
+//     The address space is a private copy (no CLONE_VM), so the parent can go on at once and
+//     can die at any time. The copy is non-dumpable (the parent set PR_SET_DUMPABLE to 0
+//     before clone), so processes of a shared pid namespace cannot look into it
+//     (CVE-2016-9962), and its /proc/PID/exe is a read-only clone of the program's file
+//     (package seal, CVE-2019-5736).
+//  6. Descriptors. All of ours are close-on-exec; the last step before execve is
+//     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones.
+//
+// The three runtime hooks are reached by go:linkname; the Go runtime keeps them for this
+// use (runtime/proc.go names gVisor as their user).
+package launch

@@ -1,0 +1,86 @@
+package launch
+
+import (
+	"encoding/binary"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The report pipe carries 8-byte records from the child to the parent:
+//
+//	failure   index | 1<<31   errno        step index failed with errno; the child is gone
+//	notice    code            value        the plan reached a place the parent waits for
+//	(EOF)                                  execve succeeded: the pipe was close-on-exec
+const recordFailure = 1 << 31
+
+// Error is a failed step of a plan.
+type Error struct {
+	Index int           // step
+	Doing string        // what was being done, to what: "mount proc on /proc"
+	Call  string        // name of the system call
+	Errno syscall.Errno // why
+}
+
+func (e *Error) Error() string { return e.Doing + ": " + e.Errno.Error() }
+
+// Unwrap gives the errno, for errors.Is.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// Notice is a record that the plan sent with [Plan.Notify].
+type Notice struct {
+	Code  uint32
+	Value uint32
+}
+
+// Notify makes the child tell the parent (code, value of slot). The zero slot sends 0.
+func (p *Plan) Notify(code uint32, s Slot) {
+	mem, arg := p.Mem(8)
+	binary.NativeEndian.PutUint32(mem, code)
+	if s != 0 {
+		p.Store32(mem[4:], s)
+	}
+	p.Call("write", unix.SYS_WRITE, Of(report), arg, Int(8)).Want(8)
+}
+
+// Next waits for the next record. It returns io.EOF when the child has executed the
+// container's program, and an *Error when a step failed.
+func (c *Child) Next() (Notice, error) {
+	if c.eof {
+		return Notice{}, io.EOF
+	}
+	var b [8]byte
+	for got := 0; got < len(b); {
+		n, err := unix.Read(c.report, b[got:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return Notice{}, os.NewSyscallError("read the report of the container process", err)
+		case n == 0:
+			c.eof = true
+			return Notice{}, io.EOF
+		default:
+			got += n
+		}
+	}
+	a, v := binary.NativeEndian.Uint32(b[:4]), binary.NativeEndian.Uint32(b[4:])
+	if a&recordFailure == 0 {
+		return Notice{a, v}, nil
+	}
+	return Notice{}, c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
+}
+
+func (p *Plan) failure(i int, errno syscall.Errno) error {
+	if i >= len(p.steps) {
+		return &Error{Index: i, Doing: "execute the launch plan", Errno: unix.EPROTO}
+	}
+	return &Error{Index: i, Doing: p.describe(i), Call: p.notes[i].call, Errno: errno}
+}
+
+// Close releases the parent's descriptors. The process goes on.
+func (c *Child) Close() {
+	unix.Close(c.report)
+	unix.Close(c.PidFD)
+}
