@@ -10,8 +10,8 @@ import (
 // Slot names a cell that holds the result of a step. The zero Slot is the bin.
 type Slot uint8
 
-// report is the slot that holds the child's end of the report pipe from the start.
-const report Slot = 1
+// Report is the slot that holds the child's end of the report pipe from the start.
+const Report Slot = 1
 
 // Label names a place in the plan, bound by [Plan.Bind]. The zero Label is "the next step".
 type Label int32
@@ -110,8 +110,8 @@ func New() *Plan {
 		steps:  make([]step, 0, 224),
 		notes:  make([]note, 0, 224),
 		labels: make([]int32, 1, 64),
-		names:  [maxSlots]string{report: "report"},
-		slots:  int(report) + 1,
+		names:  [maxSlots]string{Report: "report"},
+		slots:  int(Report) + 1,
 		arena:  make([]byte, 0, 8192),
 	}
 }
@@ -326,3 +326,6 @@ func (p *Plan) Attr(set, clear, propagation uint64) Arg {
 	*(*unix.MountAttr)(unsafe.Pointer(&b[0])) = unix.MountAttr{Attr_set: set, Attr_clr: clear, Propagation: propagation}
 	return Arg{uintptr(unsafe.Pointer(&b[0])), kAttr}
 }
+
+// To makes the argument point to memory of the caller, which must [Plan.Keep] it.
+func (a Arg) To(x unsafe.Pointer) Arg { return Arg{uintptr(x), kMem} }

@@ -42,7 +42,7 @@ func (p *Plan) Notify(code uint32, s Slot) {
 	if s != 0 {
 		p.Store32(mem[4:], s)
 	}
-	p.Call("write", unix.SYS_WRITE, Of(report), arg, Int(8)).Want(8)
+	p.Call("write", unix.SYS_WRITE, Of(Report), arg, Int(8)).Want(8)
 }
 
 // Next waits for the next record. It returns io.EOF when the child has executed the
@@ -83,4 +83,15 @@ func (p *Plan) failure(i int, errno syscall.Errno) error {
 func (c *Child) Close() {
 	unix.Close(c.report)
 	unix.Close(c.PidFD)
+}
+
+// Kill ends the child at once and reaps it.
+func (c *Child) Kill() {
+	unix.PidfdSendSignal(c.PidFD, unix.SIGKILL, nil, 0)
+	for {
+		if _, err := unix.Wait4(c.Pid, nil, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	c.Close()
 }

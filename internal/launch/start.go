@@ -48,7 +48,7 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 		return nil, os.NewSyscallError("make the report pipe: pipe2", err)
 	}
 	prog := &program{steps: unsafe.Pointer(unsafe.SliceData(p.steps)), n: int32(len(p.steps)), report: int32(pipe[1])}
-	prog.slots[report] = uintptr(pipe[1])
+	prog.slots[Report] = uintptr(pipe[1])
 	var pidfd int32 = -1
 	args := &cloneArgs{
 		flags:      c.Flags | unix.CLONE_PIDFD,

@@ -1,0 +1,471 @@
+package ociruntime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hull-dev/hull/internal/cgroup"
+	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Runtime is the place where containers' state is kept, and how they are made.
+type Runtime struct {
+	Root          string // state directory
+	SystemdCgroup bool
+	Rootless      bool
+	Warn          func(string)
+	Debug         func(string)
+}
+
+// CreateOptions say how a container is created from its bundle.
+type CreateOptions struct {
+	Bundle        string
+	ConsoleSocket string // unix socket that gets the terminal's master
+	PidFile       string
+	PidfdSocket   string // unix socket that gets a pidfd of init
+	NoPivot       bool
+	NoNewKeyring  bool
+	Detach        bool
+	Keep          bool
+	NoSubreaper   bool
+	PreserveFDs   int
+	Run           bool      // start at once
+	PrintPlan     io.Writer // print the launch plan and create nothing
+}
+
+// Create makes a container. With Run its program runs when Create returns, otherwise it
+// waits for [Container.Start]. After a failure at any step nothing is left: no process,
+// mount, cgroup or state directory.
+func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	bundle, err := filepath.Abs(o.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	s, raw, err := ReadConfig(filepath.Join(bundle, configFile))
+	if err != nil {
+		return nil, err
+	}
+	if s.Process == nil {
+		return nil, errors.New("config.json: process is missing")
+	}
+	if s.Process.Terminal && o.ConsoleSocket == "" && (!o.Run || o.Detach) {
+		return nil, errors.New("cannot allocate tty if runc will detach without setting console socket: give --console-socket")
+	}
+	if !s.Process.Terminal && o.ConsoleSocket != "" {
+		return nil, errors.New("cannot use console socket if the container has no terminal: set process.terminal")
+	}
+	var undo undoList
+	defer func() {
+		if err != nil {
+			undo.run()
+		}
+	}()
+	rootfs := s.Root.Path
+	if !filepath.IsAbs(rootfs) {
+		rootfs = filepath.Join(bundle, rootfs)
+	}
+	b := &box{spec: s, console: -1, noPivot: o.NoPivot, sources: map[int]int{}}
+	if s.Hooks != nil {
+		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0 //nolint:staticcheck // prestart is deprecated, and used
+	}
+	c := &Container{r: r, dir: filepath.Join(r.Root, id)}
+	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless}
+	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
+		return nil, fmt.Errorf("open root.path: %w", err)
+	}
+	undo.fd(b.rootTree)
+	if !isDir(rootfs) {
+		return nil, fmt.Errorf("open root.path %s: not a directory", rootfs)
+	}
+	if err := setTreePropagation(b.rootTree, s.Linux.RootfsPropagation); err != nil {
+		return nil, err
+	}
+	bundleFD, err := unix.Open(bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the bundle %s: %w", bundle, err)
+	}
+	undo.fd(bundleFD)
+	for i, m := range s.Mounts {
+		mo := parseMountOptions(m.Options)
+		if !mo.bind && m.Type != "bind" {
+			continue
+		}
+		fd, err := bindSource(bundleFD, m, mo)
+		if err != nil {
+			return nil, fmt.Errorf("mounts[%d].source: %w", i, err)
+		}
+		b.sources[i] = fd
+		undo.fd(fd)
+	}
+	filter, err := compileFilter(s.Linux.Seccomp, r.Warn)
+	if err != nil {
+		return nil, err
+	}
+	host, err := cgroup.Detect()
+	if err != nil {
+		return nil, err
+	}
+	group, err := cgroup.New(host, cgroup.Config{Path: s.Linux.CgroupsPath, ID: id, Resources: s.Linux.Resources, Rootless: r.Rootless})
+	if err != nil {
+		return nil, err
+	}
+	b.cgroupDirs, b.joinFiles = group.Paths(), group.JoinFiles()
+	join, err := openNamespaces(s.Linux.Namespaces, &undo)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range s.Linux.Namespaces {
+		f := namespaceFlag(n.Type)
+		c.Namespaces |= f
+		if n.Path == "" && f != unix.CLONE_NEWCGROUP && f != unix.CLONE_NEWTIME {
+			b.newFlags |= f
+		}
+	}
+	sync, err := socketPair(&undo)
+	if err != nil {
+		return nil, err
+	}
+	b.sync, b.console = sync[1], sync[1]
+	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: !r.Rootless}
+	if !o.NoNewKeyring {
+		e.keyring = id
+	}
+	limits := clampLimits(s.Process.Rlimits, r.Warn)
+	if b.newFlags&unix.CLONE_NEWUSER == 0 {
+		e.limits = limits
+	}
+	if o.PrintPlan == nil {
+		if err := c.makeDir(raw, o.Run, &undo, &e); err != nil {
+			return nil, err
+		}
+	} else if !o.Run {
+		e.startFD, e.statusFD = 0, 0
+	}
+	p := newPlanner()
+	if err := p.planCreate(b); err != nil {
+		return nil, err
+	}
+	p.finish(e)
+	if o.PrintPlan != nil {
+		undo.run()
+		_, err := o.PrintPlan.Write(p.AppendText(nil))
+		return nil, err
+	}
+
+	if err := group.Create(); err != nil {
+		var rights *cgroup.NoRightsError
+		if !errors.As(err, &rights) {
+			return nil, fmt.Errorf("create the cgroup: %w", err)
+		}
+		r.warn(err.Error())
+	}
+	undo.add(group.Undo)
+	c.Cgroups = group.Paths()
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	child, err := startJoined(p.Plan, launch.Clone{Flags: b.newFlags}, join)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() { child.Kill() })
+	if err := group.Apply(s.Linux.Resources); err != nil {
+		return nil, err
+	}
+	for _, w := range group.Warnings() {
+		r.warn(w)
+	}
+	c.InitPid = child.Pid
+	if c.InitStart, err = startTime(child.Pid); err != nil {
+		return nil, err
+	}
+	if err := prepareProcess(child.Pid, s, b.newFlags, limits); err != nil {
+		return nil, err
+	}
+	if err := c.save(); err != nil {
+		return nil, err
+	}
+	if err := goAhead(sync[0]); err != nil {
+		return nil, err
+	}
+	proc = &Process{child: child, c: c, detach: o.Detach || !o.Run, keep: o.Keep, master: -1}
+	if err := proc.follow(s, sync[0], o.ConsoleSocket, o.Run); err != nil {
+		return nil, err
+	}
+	if err := publish(child, o.PidFile, o.PidfdSocket); err != nil {
+		return nil, err
+	}
+	if o.Run && s.Hooks != nil {
+		if err := c.runHooks("poststart", s.Hooks.Poststart, "running"); err != nil {
+			r.warn(err.Error())
+		}
+	}
+	undo.closeFDs()
+	return proc, nil
+}
+
+func (r *Runtime) warn(msg string) {
+	if r.Warn != nil {
+		r.Warn(msg)
+	}
+}
+
+// makeDir makes the state directory and, unless the container starts at once, its FIFOs.
+func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) error {
+	if err := os.MkdirAll(c.r.Root, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	if err := os.Mkdir(c.dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("container with given ID already exists: %s", c.ID)
+		}
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	undo.add(func() { os.RemoveAll(c.dir) })
+	if err := os.WriteFile(filepath.Join(c.dir, configFile), config, 0o600); err != nil {
+		return fmt.Errorf("keep a copy of config.json: %w", err)
+	}
+	if run {
+		return nil
+	}
+	for _, f := range []struct {
+		name string
+		fd   *int
+	}{{startFifo, &e.startFD}, {statusFifo, &e.statusFD}} {
+		name := filepath.Join(c.dir, f.name)
+		err := unix.Mkfifo(name, 0o600)
+		if err == nil {
+			*f.fd, err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		}
+		if err != nil {
+			return fmt.Errorf("make the FIFO %s: %w", name, err)
+		}
+		undo.fd(*f.fd)
+	}
+	return nil
+}
+
+// prepareProcess does to the new process what only the outside can do.
+func prepareProcess(pid int, s *specs.Spec, flags uint64, limits []specs.POSIXRlimit) error {
+	dir := "/proc/" + strconv.Itoa(pid) + "/"
+	if flags&unix.CLONE_NEWUSER != 0 {
+		if os.Geteuid() != 0 {
+			if err := os.WriteFile(dir+"setgroups", []byte("deny"), 0); err != nil {
+				return fmt.Errorf("deny setgroups in the user namespace: %w", err)
+			}
+		}
+		for name, m := range map[string][]specs.LinuxIDMapping{"uid_map": s.Linux.UIDMappings, "gid_map": s.Linux.GIDMappings} {
+			var text strings.Builder
+			for _, e := range m {
+				fmt.Fprintf(&text, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
+			}
+			if err := os.WriteFile(dir+name, []byte(text.String()), 0); err != nil {
+				return fmt.Errorf("map the ids of the user namespace: %w", err)
+			}
+		}
+		for _, l := range limits {
+			lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+			if err := unix.Prlimit(pid, rlimitNumber(l.Type), &lim, nil); err != nil {
+				return fmt.Errorf("set the limit %s: %w", l.Type, err)
+			}
+		}
+	}
+	if adj := s.Process.OOMScoreAdj; adj != nil {
+		if err := os.WriteFile(dir+"oom_score_adj", []byte(strconv.Itoa(*adj)), 0); err != nil && !errors.Is(err, unix.EACCES) {
+			return fmt.Errorf("set process.oomScoreAdj to %d: %w", *adj, err)
+		}
+	}
+	return nil
+}
+
+// clampLimits lowers what the runtime has no right to grant, with a warning.
+func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimit {
+	out := make([]specs.POSIXRlimit, 0, len(list))
+	may := ownEffective()&(1<<unix.CAP_SYS_RESOURCE) != 0
+	for _, l := range list {
+		var cur unix.Rlimit
+		if !may && unix.Prlimit(0, rlimitNumber(l.Type), nil, &cur) == nil && l.Hard > cur.Max {
+			if warn != nil {
+				warn(fmt.Sprintf("%s: hard limit %d lowered to %d, the runtime's own (no CAP_SYS_RESOURCE)", l.Type, l.Hard, cur.Max))
+			}
+			l.Hard, l.Soft = cur.Max, min(l.Soft, cur.Max)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func compileFilter(s *specs.LinuxSeccomp, warn func(string)) (*seccomp.Program, error) {
+	if s == nil {
+		return nil, nil
+	}
+	p, err := seccomp.Compile(s, seccomp.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if p.Notify {
+		return nil, errors.New("linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath, which is not supported yet")
+	}
+	if len(p.Filter) == 0 {
+		return nil, nil
+	}
+	return p, nil
+}
+
+// cloneTree makes a detached copy of a mount, with all below it when rec is set.
+func cloneTree(dir int, name string, rec bool) (int, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if rec {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(dir, name, flags)
+	if err != nil {
+		return -1, &os.PathError{Op: "open_tree", Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+func setTreePropagation(fd int, rootfs string) error {
+	prop := uint64(unix.MS_PRIVATE)
+	if f, _, ok := propagation(rootfs); ok && f == unix.MS_SHARED {
+		return nil // stays in the host's peer group until pivot_root
+	} else if ok && f == unix.MS_SLAVE || rootfs == "" {
+		prop = unix.MS_SLAVE
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: prop}); err != nil {
+		return fmt.Errorf("set the propagation of the root: %w", err)
+	}
+	// pivot_root refuses a shared new root
+	return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
+}
+
+// bindSource clones the source of a bind mount and gives the clone its attributes.
+func bindSource(bundle int, m specs.Mount, o mountOptions) (int, error) {
+	if m.Source == "" {
+		return -1, errors.New("a bind mount needs a source")
+	}
+	fd, err := cloneTree(bundle, m.Source, o.rbind)
+	if err != nil {
+		return -1, err
+	}
+	step := func(flags uint, a unix.MountAttr) {
+		if err == nil && a != (unix.MountAttr{}) {
+			err = unix.MountSetattr(fd, "", flags|unix.AT_EMPTY_PATH, &a)
+		}
+	}
+	if o.propagation != unix.MS_SHARED {
+		step(unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_SLAVE})
+	}
+	rec := uint(0)
+	if o.recPropagation {
+		rec = unix.AT_RECURSIVE
+	}
+	step(rec, unix.MountAttr{Propagation: o.propagation})
+	step(0, unix.MountAttr{Attr_set: o.set, Attr_clr: o.clear})
+	step(unix.AT_RECURSIVE, unix.MountAttr{Attr_set: o.recSet, Attr_clr: o.recClear})
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("set the attributes of %s: %w", m.Source, err)
+	}
+	return fd, nil
+}
+
+// joined is a namespace to enter on the cloning thread.
+type joined struct {
+	fd   int
+	flag uint64
+	path string
+}
+
+func openNamespaces(list []specs.LinuxNamespace, undo *undoList) ([]joined, error) {
+	var out []joined
+	for i, n := range list {
+		if n.Path == "" {
+			continue
+		}
+		if n.Type == specs.UserNamespace {
+			return nil, fmt.Errorf("linux.namespaces[%d].path: joining a user namespace by path is not supported yet", i)
+		}
+		fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return nil, fmt.Errorf("linux.namespaces[%d].path %s: %w", i, n.Path, err)
+		}
+		undo.fd(fd)
+		kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+		if err != nil || uint64(kind) != namespaceFlag(n.Type) {
+			return nil, fmt.Errorf("linux.namespaces[%d].path %s is not a %s namespace", i, n.Path, n.Type)
+		}
+		out = append(out, joined{fd, namespaceFlag(n.Type), n.Path})
+	}
+	return out, nil
+}
+
+// startJoined starts the plan from a thread that has entered the given namespaces. The
+// thread is thrown away afterwards.
+func startJoined(p *launch.Plan, c launch.Clone, join []joined) (child *launch.Child, err error) {
+	if len(join) == 0 {
+		return p.Start(c)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for _, n := range join {
+			if n.flag == unix.CLONE_NEWNS {
+				if err = unix.Unshare(unix.CLONE_FS); err != nil {
+					return
+				}
+			}
+			if e := unix.Setns(n.fd, int(n.flag)); e != nil {
+				err = fmt.Errorf("join the namespace %s: %w", n.path, e)
+				return
+			}
+		}
+		child, err = p.Start(c)
+	}()
+	<-done
+	return child, err
+}
+
+func socketPair(undo *undoList) ([2]int, error) {
+	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return s, fmt.Errorf("make the synchronisation socket: %w", err)
+	}
+	undo.fd(s[0])
+	undo.fd(s[1])
+	return s, nil
+}
+
+// undoList is what to take back when creation fails, last first.
+type undoList struct {
+	steps []func()
+	fds   []int
+}
+
+func (u *undoList) add(f func()) { u.steps = append(u.steps, f) }
+func (u *undoList) fd(fd int)    { u.fds = append(u.fds, fd) }
+func (u *undoList) closeFDs() {
+	for _, fd := range u.fds {
+		unix.Close(fd)
+	}
+	u.fds = nil
+}
+func (u *undoList) run() {
+	for i := len(u.steps) - 1; i >= 0; i-- {
+		u.steps[i]()
+	}
+	u.steps = nil
+	u.closeFDs()
+}

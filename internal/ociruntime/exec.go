@@ -1,0 +1,112 @@
+package ociruntime
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/hull-dev/hull/internal/launch"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// ExecOptions say what to execute in a running container.
+type ExecOptions struct {
+	Process       *specs.Process // complete
+	ConsoleSocket string
+	PidFile       string
+	PidfdSocket   string
+	Detach        bool
+	IgnorePaused  bool
+	PreserveFDs   int
+	Cgroup        map[string]string // as cgroup.Group.ExecFiles
+}
+
+// Exec starts a further process in the container's namespaces and cgroup. The process is
+// born in the pid namespace (on a thread that joined it) and is non-dumpable until execve,
+// so nobody inside can trace it or read its descriptors (CVE-2016-9962).
+func (c *Container) Exec(o ExecOptions) (*Process, error) {
+	if err := validateProcess(o.Process); err != nil {
+		return nil, err
+	}
+	var undo undoList
+	ok := false
+	defer func() {
+		if !ok {
+			undo.run()
+		}
+	}()
+	pidfd, err := unix.PidfdOpen(c.InitPid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open init process %d of container %s: %w", c.InitPid, c.ID, err)
+	}
+	undo.fd(pidfd)
+	if start, err := startTime(c.InitPid); err != nil || start != c.InitStart {
+		return nil, fmt.Errorf("cannot exec in a stopped container: %s", c.ID)
+	}
+	g, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+	files, _, err := g.ExecFiles(o.Cgroup, c.InitPid)
+	if err != nil {
+		return nil, err
+	}
+	spec, _, err := ReadConfig(c.dir + "/" + configFile)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := compileFilter(spec.Linux.Seccomp, c.r.Warn)
+	if err != nil {
+		return nil, err
+	}
+	sync, err := socketPair(&undo)
+	if err != nil {
+		return nil, err
+	}
+	p := newPlanner()
+	p.Doing("start", "a session")
+	p.Call("setsid", unix.SYS_SETSID)
+	for _, f := range files {
+		p.Doing("join the cgroup", f)
+		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str(f), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
+		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str("0"), launch.Int(1)).Want(1)
+		p.close(p.target)
+	}
+	p.Doing("join the namespaces of", "container "+c.ID)
+	p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces))
+	if c.Namespaces&unix.CLONE_NEWUSER != 0 {
+		zero := launch.Int(0)
+		p.Call("setresgid", unix.SYS_SETRESGID, zero, zero, zero)
+		p.Call("setresuid", unix.SYS_SETRESUID, zero, zero, zero)
+		p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
+	}
+	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(p.root)
+	if o.Process.Terminal {
+		p.terminal(sync[1], o.Process.ConsoleSize, false)
+	}
+	p.finish(ending{proc: o.Process, filter: filter, keyring: "", startFD: -1, statusFD: -1, preserve: o.PreserveFDs,
+		setgroups: !c.Rootless, limits: clampLimits(o.Process.Rlimits, c.r.Warn)})
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	var join []joined
+	if c.Namespaces&unix.CLONE_NEWPID != 0 {
+		join = []joined{{pidfd, unix.CLONE_NEWPID, "pid of container " + c.ID}}
+	}
+	child, err := startJoined(p.Plan, launch.Clone{}, join)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() { child.Kill() })
+	proc := &Process{child: child, c: c, detach: o.Detach, exec: true, master: -1}
+	if _, err := child.Next(); err != io.EOF {
+		return nil, err
+	}
+	if err := proc.takeTerminal(o.Process.Terminal, sync[0], o.ConsoleSocket); err != nil {
+		return nil, err
+	}
+	if err := publish(child, o.PidFile, o.PidfdSocket); err != nil {
+		return nil, err
+	}
+	ok = true
+	undo.closeFDs()
+	return proc, nil
+}

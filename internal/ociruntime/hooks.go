@@ -1,0 +1,110 @@
+package ociruntime
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/hull-dev/hull/internal/launch"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// runHooks runs hooks in order, the state on their standard input. createContainer and
+// startContainer hooks run in the container's namespaces. A hook starts with just the
+// environment that it names and in "/" (SECURITY.md R23).
+func (c *Container) runHooks(kind string, hooks []specs.Hook, status string) error {
+	for i, h := range hooks {
+		if err := c.runHook(kind, h, marshalOCIState(&c.State, status, c.InitPid)); err != nil {
+			return fmt.Errorf("run hooks.%s[%d] %s: %w", kind, i, h.Path, err)
+		}
+	}
+	return nil
+}
+
+func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
+	var undo undoList
+	defer undo.closeFDs()
+	var in, out [2]int
+	for _, p := range []*[2]int{&in, &out} {
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			return err
+		}
+	}
+	undo.fd(in[0])
+	undo.fd(out[0])
+	p := newPlanner()
+	p.Doing("start", "the hook")
+	if kind == "createContainer" || kind == "startContainer" {
+		pidfd, err := unix.PidfdOpen(c.InitPid, 0)
+		if err != nil {
+			return err
+		}
+		undo.fd(pidfd)
+		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces&^unix.CLONE_NEWPID))
+	}
+	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
+	p.Call("dup3", unix.SYS_DUP3, launch.Int(in[0]), launch.Int(0), launch.Int(0))
+	p.Call("dup3", unix.SYS_DUP3, launch.Int(out[1]), launch.Int(1), launch.Int(0))
+	p.Call("dup3", unix.SYS_DUP3, launch.Int(out[1]), launch.Int(2), launch.Int(0))
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	p.Doing("execute", h.Path)
+	p.Call("execve", unix.SYS_EXECVE, p.Str(h.Path), p.Strs(args), p.Strs(h.Env))
+	child, err := p.Start(launch.Clone{})
+	unix.Close(out[1])
+	if err != nil {
+		unix.Close(in[1])
+		return err
+	}
+	defer child.Close()
+	if _, err := child.Next(); err != io.EOF {
+		unix.Close(in[1])
+		unix.Wait4(child.Pid, nil, 0, nil)
+		return err
+	}
+	go func() { // a hook need not read its input
+		unix.Write(in[1], state)
+		unix.Close(in[1])
+	}()
+	if h.Timeout != nil {
+		t := time.AfterFunc(time.Duration(*h.Timeout)*time.Second, func() { unix.PidfdSendSignal(child.PidFD, unix.SIGKILL, nil, 0) })
+		defer t.Stop()
+	}
+	output := make(chan string, 1)
+	go func() {
+		buf := make([]byte, 4096)
+		kept := ""
+		for {
+			n, err := unix.Read(out[0], buf)
+			if n > 0 && len(kept) < 64<<10 {
+				kept += string(buf[:n])
+			}
+			if n <= 0 && err != unix.EINTR {
+				break
+			}
+		}
+		output <- kept
+	}()
+	var ws unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(child.Pid, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	if ws.Exited() && ws.ExitStatus() == 0 {
+		return nil
+	}
+	text := ""
+	select {
+	case text = <-output:
+	case <-time.After(100 * time.Millisecond):
+	}
+	if ws.Signaled() {
+		return fmt.Errorf("killed by signal %d: %s", ws.Signal(), strings.TrimSpace(text))
+	}
+	return fmt.Errorf("exit status %d: %s", ws.ExitStatus(), strings.TrimSpace(text))
+}

@@ -1,0 +1,252 @@
+package ociruntime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hull-dev/hull/internal/launch"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// box is what the parent has prepared for the plan of a new container.
+type box struct {
+	spec        *specs.Spec
+	sync        int               // read end: one byte from the parent lets the child go on
+	console     int               // socket for the terminal's descriptor, or -1
+	rootTree    int               // detached clone of the root
+	sources     map[int]int       // mounts index -> detached clone of a bind source
+	cgroupDirs  map[string]string // v1 controller (or "" for v2) -> directory of the container
+	joinFiles   []string
+	newFlags    uint64 // namespaces made by clone3
+	noPivot     bool
+	hooksBefore bool // the parent runs hooks before pivot_root
+}
+
+const noticeHooks = 2
+
+// planCreate writes the first part of a container's life, up to its own root.
+func (p *planner) planCreate(b *box) error {
+	s := b.spec
+	p.Doing("start", "a session")
+	p.Call("setsid", unix.SYS_SETSID)
+	p.Doing("wait for", "the runtime")
+	_, byte1 := p.Mem(1)
+	p.Call("read", unix.SYS_READ, launch.Int(b.sync), byte1, launch.Int(1)).Want(1)
+	// Joining by writing 0 to `tasks` from a single-threaded process avoids the kernel's
+	// global thread group lock and its RCU grace period (cgroup_procs_write_start). It is
+	// done with the creator's uid, before the user namespace's root takes over.
+	for _, f := range b.joinFiles {
+		p.Doing("join the cgroup", f)
+		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str(f), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
+		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str("0"), launch.Int(1)).Want(1)
+		p.close(p.target)
+	}
+	if b.newFlags&unix.CLONE_NEWUSER != 0 {
+		p.Doing("become", "root of the user namespace")
+		zero := launch.Int(0)
+		p.Call("setresgid", unix.SYS_SETRESGID, zero, zero, zero)
+		p.Call("setresuid", unix.SYS_SETRESUID, zero, zero, zero)
+	}
+	p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
+	for _, n := range s.Linux.Namespaces {
+		if n.Path == "" && n.Type == specs.CgroupNamespace {
+			p.Doing("make", "the cgroup namespace")
+			p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(unix.CLONE_NEWCGROUP))
+		}
+	}
+	p.timens(s.Linux)
+	if s.Hostname != "" {
+		p.Doing("set the hostname", s.Hostname)
+		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), launch.Int(len(s.Hostname)))
+	}
+	if s.Domainname != "" {
+		p.Doing("set the domainname", s.Domainname)
+		p.Call("setdomainname", unix.SYS_SETDOMAINNAME, p.Str(s.Domainname), launch.Int(len(s.Domainname)))
+	}
+	if b.newFlags&unix.CLONE_NEWNET != 0 {
+		p.loopback()
+	}
+	p.sysctls(s.Linux.Sysctl)
+	p.personality(s.Linux.Personality)
+
+	p.Doing("make", "the mount namespace private")
+	prop := uint64(unix.MS_SLAVE)
+	if f, _, ok := propagation(s.Linux.RootfsPropagation); ok && f != unix.MS_UNBINDABLE {
+		prop = f
+	}
+	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.AT_RECURSIVE), p.Attr(0, 0, prop), launch.Int(attrSize))
+	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(0), p.Attr(0, 0, unix.MS_PRIVATE), launch.Int(attrSize))
+	p.Doing("attach", "the root file system")
+	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(b.rootTree), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.Set(p.root, b.rootTree)
+	for i, m := range s.Mounts {
+		if err := p.mount(b, i, m); err != nil {
+			return err
+		}
+	}
+	if hasMount(s, "/dev") {
+		p.devices(b)
+	}
+	if s.Process != nil && s.Process.Terminal {
+		p.terminal(b.console, s.Process.ConsoleSize, true)
+	}
+	if b.hooksBefore {
+		p.Doing("wait for", "the hooks")
+		p.Notify(noticeHooks, 0)
+		p.Call("read", unix.SYS_READ, launch.Int(b.sync), byte1, launch.Int(1)).Want(1)
+	}
+	p.hide(s.Linux)
+	if s.Root.Readonly {
+		p.Doing("make read-only", "the root")
+		p.setattr(launch.Of(p.root), 0, unix.MOUNT_ATTR_RDONLY, 0, 0)
+	}
+	p.pivot(b.noPivot)
+	if f, rec, ok := propagation(s.Linux.RootfsPropagation); ok {
+		p.Doing("set the propagation", s.Linux.RootfsPropagation)
+		flags := 0
+		if rec {
+			flags = unix.AT_RECURSIVE
+		}
+		p.setattr(launch.Of(p.root), flags, 0, 0, f)
+	}
+	if s.Process != nil {
+		p.makeCwd(s.Process.Cwd)
+	}
+	return nil
+}
+
+// makeCwd makes a missing working directory, as runc does. A name that a magic link or a
+// loop is in the way of is left to the step that enters it, which names it.
+func (p *planner) makeCwd(cwd string) {
+	p.Doing("make the working directory", cwd)
+	make, done := p.NewLabel(), p.NewLabel()
+	p.openIn(cwd, unix.O_PATH, p.target).Ok(eNOENT).Else(make)
+	p.Jump(done)
+	p.Bind(make)
+	p.makeAll(cwd, false)
+	p.Bind(done)
+}
+
+// pivot makes the container's root the root and takes the host's away.
+func (p *planner) pivot(noPivot bool) {
+	p.Doing("change to", "the container's root")
+	p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
+	if !noPivot {
+		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), launch.Hex(unix.MNT_DETACH))
+		p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
+	}
+	p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+}
+
+func (p *planner) loopback() {
+	p.Doing("bring up", "the loopback interface")
+	ifr, arg := p.Mem(40) // struct ifreq
+	copy(ifr, "lo")
+	ifr[16] = unix.IFF_UP
+	p.Call("socket", unix.SYS_SOCKET, launch.Int(unix.AF_INET), launch.Hex(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), launch.Int(0)).Out(p.target)
+	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(p.target), launch.Hex(unix.SIOCSIFFLAGS), arg)
+	p.close(p.target)
+}
+
+// sysctls are written through a procfs of the plan's own, made before the root (R2).
+func (p *planner) sysctls(list map[string]string) {
+	if len(list) == 0 {
+		return
+	}
+	p.Doing("mount", "a private procfs")
+	p.newFS("proc", "", nil, 0)
+	for _, k := range sortedKeys(list) {
+		name := "sys/" + strings.ReplaceAll(k, ".", "/")
+		p.Doing("set the sysctl", k)
+		p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.tree), p.Str(name), p.How(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
+		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str(list[k]), launch.Int(len(list[k]))).Want(uint32(len(list[k])))
+		p.close(p.target)
+	}
+	p.close(p.tree)
+}
+
+func (p *planner) personality(per *specs.LinuxPersonality) {
+	if per == nil {
+		return
+	}
+	domain := 0
+	if per.Domain == specs.PerLinux32 {
+		domain = 8
+	}
+	p.Doing("set the personality", string(per.Domain))
+	p.Call("personality", unix.SYS_PERSONALITY, launch.Hex(uint64(domain)))
+}
+
+// timens makes the time namespace and enters it: unshare affects children only, setns the
+// (single-threaded) caller itself.
+func (p *planner) timens(l *specs.Linux) {
+	for _, n := range l.Namespaces {
+		if n.Type != specs.TimeNamespace || n.Path != "" {
+			continue
+		}
+		p.Doing("make", "the time namespace")
+		p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(unix.CLONE_NEWTIME))
+		text := ""
+		for _, k := range sortedKeys(l.TimeOffsets) {
+			text += fmt.Sprintf("%s %d %d\n", k, l.TimeOffsets[k].Secs, l.TimeOffsets[k].Nanosecs)
+		}
+		if text != "" {
+			p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/proc/self/timens_offsets"), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
+			p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str(text), launch.Int(len(text))).Want(uint32(len(text)))
+			p.close(p.target)
+		}
+		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/proc/self/ns/time_for_children"), launch.Hex(unix.O_RDONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
+		p.Call("setns", unix.SYS_SETNS, launch.Of(p.target), launch.Hex(unix.CLONE_NEWTIME))
+		p.close(p.target)
+	}
+}
+
+// hide masks and protects paths. The mask is a clone of the host's own /dev/null, taken
+// before the root changes, never a file of the container (CVE-2025-31133).
+func (p *planner) hide(l *specs.Linux) {
+	for _, name := range l.ReadonlyPaths {
+		p.Doing("make read-only", name)
+		skip := p.NewLabel()
+		p.openIn(name, unix.O_PATH, p.target).Ok(eNOENT).Else(skip)
+		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Of(p.target), p.Str(""), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)).Out(p.tree)
+		p.setattr(launch.Of(p.tree), unix.AT_RECURSIVE, unix.MOUNT_ATTR_RDONLY, 0, 0)
+		p.attach(p.tree)
+		p.close(p.tree)
+		p.close(p.target)
+		p.Bind(skip)
+	}
+	for _, name := range l.MaskedPaths {
+		p.Doing("mask", name)
+		skip, dir, done := p.NewLabel(), p.NewLabel(), p.NewLabel()
+		p.openIn(name, unix.O_PATH, p.target).Ok(eNOENT, eNOTDIR).Else(skip)
+		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str("/dev/null"), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
+		p.attach(p.tree).Ok(eNOTDIR, eINVAL).Else(dir) // a file cannot cover a directory
+		p.Jump(done)
+		p.Bind(dir)
+		p.close(p.tree)
+		p.newFS("tmpfs", "tmpfs", []string{"nr_blocks=1", "nr_inodes=1"}, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+		p.attach(p.tree)
+		p.Bind(done)
+		p.close(p.tree)
+		p.close(p.target)
+		p.Bind(skip)
+	}
+}
+
+func hasMount(s *specs.Spec, dest string) bool {
+	for _, m := range s.Mounts {
+		if filepath.Clean("/"+m.Destination) == dest {
+			return true
+		}
+	}
+	return false
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err != nil || st.IsDir()
+}

@@ -1,0 +1,111 @@
+package ociruntime
+
+import (
+	"path"
+	"strings"
+
+	"github.com/hull-dev/hull/internal/launch"
+	"golang.org/x/sys/unix"
+)
+
+// errnos that plans tolerate.
+const (
+	eNOENT  = uint16(unix.ENOENT)
+	eEXIST  = uint16(unix.EEXIST)
+	eACCES  = uint16(unix.EACCES)
+	eNOTDIR = uint16(unix.ENOTDIR)
+	eINVAL  = uint16(unix.EINVAL)
+	eNOSYS  = uint16(unix.ENOSYS)
+	ePERM   = uint16(unix.EPERM)
+)
+
+const (
+	inRoot   = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	howSize  = 24 // sizeof(struct open_how)
+	attrSize = 32 // sizeof(struct mount_attr)
+)
+
+// planner writes a plan; its methods are the phrases that plans are made of.
+type planner struct {
+	*launch.Plan
+	root, target, parent, tree, fs launch.Slot
+}
+
+func newPlanner() *planner {
+	p := launch.New()
+	return &planner{Plan: p, root: p.Slot("root"), target: p.Slot("target"), parent: p.Slot("parent"), tree: p.Slot("tree"), fs: p.Slot("fs")}
+}
+
+func (p *planner) close(s launch.Slot) { p.Call("close", unix.SYS_CLOSE, launch.Of(s)) }
+
+// openIn opens a path of the container's root, following its links inside the root only.
+func (p *planner) openIn(name string, flags uint64, out launch.Slot) launch.Step {
+	return p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(name)), p.How(flags|unix.O_CLOEXEC, inRoot, 0), launch.Int(howSize)).Out(out)
+}
+
+// rel makes a container path relative to the root descriptor.
+func rel(name string) string {
+	name = strings.TrimPrefix(path.Clean("/"+name), "/")
+	if name == "" {
+		return "."
+	}
+	return name
+}
+
+// resolve opens a mount target into p.target, making what is missing: directories, and a
+// regular file at the end when file is set. A dangling link is an error, never followed out.
+func (p *planner) resolve(name string, file bool) {
+	missing, done := p.NewLabel(), p.NewLabel()
+	p.openIn(name, unix.O_PATH, p.target).Ok(eNOENT).Else(missing)
+	p.Jump(done)
+	p.Bind(missing)
+	p.makeAll(name, file)
+	p.openIn(name, unix.O_PATH, p.target)
+	p.Bind(done)
+}
+
+// makeAll makes the missing directories of a path, and a file at its end when file is set.
+func (p *planner) makeAll(name string, file bool) {
+	parts := strings.Split(rel(name), "/")
+	for i, part := range parts {
+		p.openIn(strings.Join(parts[:i], "/"), unix.O_PATH|unix.O_DIRECTORY, p.parent)
+		if file && i == len(parts)-1 {
+			p.Call("mknodat", unix.SYS_MKNODAT, launch.Of(p.parent), p.Str(part), launch.Oct(unix.S_IFREG|0o644), launch.Int(0)).Ok(eEXIST)
+		} else {
+			p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.parent), p.Str(part), launch.Oct(0o755)).Ok(eEXIST)
+		}
+		p.close(p.parent)
+	}
+}
+
+// attach moves the detached mount in slot from to p.target and closes the target.
+func (p *planner) attach(from launch.Slot) launch.Step {
+	return p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(from), p.Str(""), launch.Of(p.target), p.Str(""),
+		launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+}
+
+// newFS makes a detached mount of a new file system in p.tree.
+func (p *planner) newFS(kind, source string, data []string, attrs uint64) {
+	p.Call("fsopen", unix.SYS_FSOPEN, p.Str(kind), launch.Hex(unix.FSOPEN_CLOEXEC)).Out(p.fs)
+	if source != "" {
+		p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_STRING), p.Str("source"), p.Str(source), launch.Int(0))
+	}
+	for _, d := range data {
+		if k, v, ok := strings.Cut(d, "="); ok {
+			p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_STRING), p.Str(k), p.Str(v), launch.Int(0))
+		} else if d != "" {
+			p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_FLAG), p.Str(d), launch.Int(0), launch.Int(0))
+		}
+	}
+	p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_CMD_CREATE), launch.Int(0), launch.Int(0), launch.Int(0))
+	p.Call("fsmount", unix.SYS_FSMOUNT, launch.Of(p.fs), launch.Hex(unix.FSMOUNT_CLOEXEC), launch.Hex(attrs)).Out(p.tree)
+	p.close(p.fs)
+}
+
+func (p *planner) setattr(fd launch.Arg, flags int, set, clear, propagation uint64) launch.Step {
+	return p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, fd, p.Str(""), launch.Hex(uint64(unix.AT_EMPTY_PATH|flags)), p.Attr(set, clear, propagation), launch.Int(attrSize))
+}
+
+func (p *planner) prctl(name string, args ...launch.Arg) launch.Step {
+	return p.Call("prctl", unix.SYS_PRCTL, args...)
+}

@@ -1,0 +1,258 @@
+package ociruntime
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+
+	"github.com/hull-dev/hull/internal/launch"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Process is a process of a container that this program has started.
+type Process struct {
+	child  *launch.Child
+	c      *Container
+	detach bool
+	keep   bool
+	exec   bool
+	master int // our end of the terminal, or -1
+}
+
+// Pid is the host's number of the process.
+func (p *Process) Pid() int { return p.child.Pid }
+
+func goAhead(sync int) error {
+	if _, err := unix.Write(sync, []byte{1}); err != nil {
+		return fmt.Errorf("tell the container process to go on: %w", err)
+	}
+	return nil
+}
+
+// follow answers the child's notices until its program runs, or until it waits for start.
+func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool) error {
+	for {
+		n, err := p.child.Next()
+		switch {
+		case err == io.EOF && run:
+			return p.takeTerminal(s.Process.Terminal, sync, consoleSocket)
+		case err == io.EOF:
+			return errors.New("the container process ended before it was created")
+		case err != nil:
+			return err
+		}
+		switch n.Code {
+		case noticeCreated:
+			return p.takeTerminal(s.Process.Terminal, sync, consoleSocket)
+		case noticeHooks:
+			h := s.Hooks
+			err := p.c.runHooks("prestart", h.Prestart, "creating") //nolint:staticcheck // deprecated, and used
+			if err == nil {
+				err = p.c.runHooks("createRuntime", h.CreateRuntime, "creating")
+			}
+			if err == nil {
+				err = p.c.runHooks("createContainer", h.CreateContainer, "creating")
+			}
+			if err != nil {
+				return err
+			}
+			if err := goAhead(sync); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *Process) takeTerminal(terminal bool, sync int, consoleSocket string) error {
+	if !terminal {
+		return nil
+	}
+	master, err := receiveFD(sync)
+	if err != nil {
+		return err
+	}
+	if consoleSocket == "" {
+		p.master = master
+		return nil
+	}
+	defer unix.Close(master)
+	return sendOver(consoleSocket, master, "/dev/ptmx")
+}
+
+func receiveFD(sock int) (int, error) {
+	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("receive the terminal: %w", err)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(msgs) != 1 {
+		return -1, errors.New("receive the terminal: no descriptor came")
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return -1, errors.New("receive the terminal: no descriptor came")
+	}
+	return fds[0], nil
+}
+
+// sendOver sends a descriptor to a unix stream socket at a path, as runc does.
+func sendOver(path string, fd int, name string) error {
+	s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	if err := unix.Connect(s, &unix.SockaddrUnix{Name: path}); err != nil {
+		return fmt.Errorf("connect to the socket %s: %w", path, err)
+	}
+	if err := unix.Sendmsg(s, []byte(name), unix.UnixRights(fd), nil, 0); err != nil {
+		return fmt.Errorf("send a descriptor over %s: %w", path, err)
+	}
+	return nil
+}
+
+// publish writes the pid file and sends the pidfd.
+func publish(child *launch.Child, pidFile, pidfdSocket string) error {
+	if pidfdSocket != "" {
+		if err := sendOver(pidfdSocket, child.PidFD, "pidfd"); err != nil {
+			return err
+		}
+	}
+	if pidFile == "" {
+		return nil
+	}
+	tmp := pidFile + ".tmp" + strconv.Itoa(os.Getpid())
+	if err := os.WriteFile(tmp, []byte(strconv.Itoa(child.Pid)), 0o644); err != nil {
+		return fmt.Errorf("write the pid file: %w", err)
+	}
+	if err := os.Rename(tmp, pidFile); err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("write the pid file: %w", err)
+	}
+	return nil
+}
+
+// Wait waits for a foreground process: it passes signals on, copies the terminal, and
+// returns the exit status (128+n for signal n). A container's init is deleted afterwards
+// unless it shall be kept. For a detached process it returns 0 at once.
+func (p *Process) Wait() (int, error) {
+	if p.detach {
+		p.child.Close()
+		return 0, nil
+	}
+	sigs := make(chan os.Signal, 64)
+	signal.Notify(sigs)
+	signal.Reset(unix.SIGURG, unix.SIGPIPE)
+	defer signal.Stop(sigs)
+	finishTerminal := p.serveTerminal()
+	go func() {
+		for s := range sigs {
+			n, _ := s.(unix.Signal)
+			switch n {
+			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+			case unix.SIGWINCH:
+				p.resize()
+			default:
+				unix.PidfdSendSignal(p.child.PidFD, n, nil, 0)
+			}
+		}
+	}()
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.child.Pid, &ws, 0, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return 0, fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
+		}
+	}
+	finishTerminal()
+	code := ws.ExitStatus()
+	if ws.Signaled() {
+		code = 128 + int(ws.Signal())
+	}
+	p.child.Close()
+	if p.exec || p.keep {
+		return code, nil
+	}
+	return code, p.c.Delete(true)
+}
+
+func (p *Process) resize() {
+	if p.master < 0 {
+		return
+	}
+	if ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
+		unix.IoctlSetWinsize(p.master, unix.TIOCSWINSZ, ws)
+	}
+}
+
+// serveTerminal copies between our stdio and the container's terminal, in raw mode.
+func (p *Process) serveTerminal() func() {
+	if p.master < 0 {
+		return func() {}
+	}
+	p.resize()
+	old, err := unix.IoctlGetTermios(0, unix.TCGETS)
+	if err == nil {
+		raw := *old
+		raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+		raw.Oflag &^= unix.OPOST
+		raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+		raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+		raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+		unix.IoctlSetTermios(0, unix.TCSETS, &raw)
+	}
+	m := os.NewFile(uintptr(p.master), "terminal")
+	done := make(chan struct{})
+	go io.Copy(m, os.Stdin)
+	go func() {
+		io.Copy(os.Stdout, m) // ends with EIO when the last process closes its end
+		close(done)
+	}()
+	return func() {
+		<-done
+		if old != nil && err == nil {
+			unix.IoctlSetTermios(0, unix.TCSETS, old)
+		}
+	}
+}
+
+// startTime is field 22 of /proc/PID/stat, in clock ticks since boot.
+func startTime(pid int) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the start time of process %d: %w", pid, err)
+	}
+	rest := string(b[strings.LastIndexByte(string(b), ')')+1:])
+	f := strings.Fields(rest)
+	if len(f) < 20 {
+		return 0, fmt.Errorf("read the start time of process %d: short stat line", pid)
+	}
+	return strconv.ParseUint(f[19], 10, 64)
+}
+
+func capgetSelf() (eff, _ uint64) {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	unix.Capget(&h, &d[0])
+	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32
+}
+
+func ownEffective() uint64 { e, _ := capgetSelf(); return e }
+
+// ownBounding is what a container can be given: root in a new user namespace gets all.
+func ownBounding() uint64 {
+	if os.Geteuid() != 0 {
+		return ^uint64(0)
+	}
+	_, p := capgetSelf()
+	return p
+}
