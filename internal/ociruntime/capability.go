@@ -34,7 +34,10 @@ func capSets(c *specs.LinuxCapabilities) capabilities {
 		}
 		return s & held
 	}
-	return capabilities{set(c.Bounding), set(c.Effective), set(c.Permitted), set(c.Inheritable), set(c.Ambient)}
+	out := capabilities{set(c.Bounding), set(c.Effective), set(c.Permitted), set(c.Inheritable), set(c.Ambient)}
+	out.ambient &= out.permitted & out.inheritable // the kernel's rule, capabilities(7); runc warns
+	out.effective &= out.permitted
+	return out
 }
 
 var rlimitNames = [...]string{"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
