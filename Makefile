@@ -9,7 +9,7 @@ DESTDIR ?=
 
 # keel starts at an entry point of its own, before the Go runtime's; see docs/dev/decisions.
 # KEEL_ENTRY is the linker's -E flag with that symbol, empty for Go's own entry.
-KEEL_ENTRY   ?=
+KEEL_ENTRY   ?= -E github.com/hull-dev/hull/internal/seal.entry
 KEEL_LDFLAGS ?= -s -w $(KEEL_ENTRY)
 GOBUILD       = CGO_ENABLED=0 $(GO) build -trimpath
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/ociruntime"
+	"github.com/hull-dev/hull/internal/seal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -138,6 +139,7 @@ func Main(args []string) int {
 	if !ok {
 		return fail(g, fmt.Errorf("unknown command %q; `keel help` lists them", rest[0]))
 	}
+	rest0 := rest[0]
 	f, rest, err := parse(c.flags+" help h=help", rest[1:])
 	if err == nil && !f.is2("help") && len(rest) < c.minArgs {
 		err = fmt.Errorf("usage: keel %s", c.usage)
@@ -151,6 +153,12 @@ func Main(args []string) int {
 	}
 	if g.is2("systemd-cgroup") {
 		return fail(g, errors.New("--systemd-cgroup is not supported yet; use a cgroupsPath of the file system"))
+	}
+	switch rest0 {
+	case "create", "run", "exec", "start", "delete": // these start processes that a container can see
+		if err := seal.Ensure(); err != nil {
+			return fail(g, err)
+		}
 	}
 	r := &ociruntime.Runtime{Root: g.get("root"), Rootless: os.Geteuid() != 0}
 	r.Warn = func(msg string) { record(g, "warning", msg) }

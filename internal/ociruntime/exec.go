@@ -98,7 +98,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	undo.add(func() { child.Kill() })
 	proc := &Process{child: child, c: c, detach: o.Detach, exec: true, master: -1}
 	if _, err := child.Next(); err != io.EOF {
-		return nil, err
+		return nil, programError(err, o.Process.Args[0])
 	}
 	if err := proc.takeTerminal(o.Process.Terminal, sync[0], o.ConsoleSocket); err != nil {
 		return nil, err

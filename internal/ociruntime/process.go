@@ -44,7 +44,7 @@ func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool
 		case err == io.EOF:
 			return errors.New("the container process ended before it was created")
 		case err != nil:
-			return err
+			return programError(err, s.Process.Args[0])
 		}
 		switch n.Code {
 		case noticeCreated:
@@ -255,4 +255,14 @@ func ownBounding() uint64 {
 	}
 	_, p := capgetSelf()
 	return p
+}
+
+// programError gives the failure to find a program the words that engines look for:
+// docker's exit status 127 depends on them.
+func programError(err error, arg string) error {
+	var e *launch.Error
+	if errors.As(err, &e) && e.Errno == unix.ENOENT && strings.HasPrefix(e.Doing, "exec:") && !strings.Contains(arg, "/") {
+		return fmt.Errorf("exec: %q: executable file not found in $PATH", arg)
+	}
+	return err
 }

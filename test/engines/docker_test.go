@@ -83,7 +83,7 @@ func startDocker(t *testing.T, runtime, remap string) *engine {
 	defer logFile.Close()
 	cmd := exec.Command("sh", "-c", script+"exec dockerd --config-file "+file)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Setsid: true, Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting dockerd: %v", err)
 	}
