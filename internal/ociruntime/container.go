@@ -43,7 +43,8 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	c := &Container{r: r, dir: filepath.Join(r.Root, id)}
+	stateRoot := r.Root
+	c := &Container{r: r, dir: filepath.Join(stateRoot, id)}
 	b, err := readBounded(filepath.Join(c.dir, stateFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNotExist, id)

@@ -73,15 +73,16 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			undo.run()
 		}
 	}()
-	rootfs := s.Root.Path
+	rootfs := s.Root.Path // only ever opened whole, by the host, before the container exists
 	if !filepath.IsAbs(rootfs) {
-		rootfs = filepath.Join(bundle, rootfs)
+		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
 	b := &box{spec: s, console: -1, noPivot: o.NoPivot, sources: map[int]int{}}
 	if s.Hooks != nil {
 		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0 //nolint:staticcheck // prestart is deprecated, and used
 	}
-	c := &Container{r: r, dir: filepath.Join(r.Root, id)}
+	stateRoot := r.Root
+	c := &Container{r: r, dir: filepath.Join(stateRoot, id)}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless}
 	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
 		return nil, fmt.Errorf("open root.path: %w", err)

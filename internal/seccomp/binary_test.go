@@ -123,3 +123,27 @@ func TestBinaryHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestBinaryJumps gives ParseBinary the longest jump that stays inside and the shortest one that does not.
+func TestBinaryJumps(t *testing.T) {
+	ret := unix.SockFilter{Code: insRet}
+	for _, test := range []struct {
+		in unix.SockFilter
+		ok bool
+	}{
+		{unix.SockFilter{Code: insJump, K: 1}, true},
+		{unix.SockFilter{Code: insJump, K: 2}, false},
+		{unix.SockFilter{Code: insJEQ, Jt: 1, Jf: 0}, true},
+		{unix.SockFilter{Code: insJEQ, Jt: 0, Jf: 1}, true},
+		{unix.SockFilter{Code: insJEQ, Jt: 2, Jf: 0}, false},
+		{unix.SockFilter{Code: insJEQ, Jt: 0, Jf: 2}, false},
+	} {
+		p := &Program{Filter: []unix.SockFilter{test.in, ret, ret}}
+		if (validate(p.Filter) == nil) != test.ok {
+			t.Fatalf("%+v: the test is wrong", test.in)
+		}
+		if _, err := ParseBinary(p.AppendBinary(nil)); (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test.in, err)
+		}
+	}
+}

@@ -211,8 +211,9 @@ func TestKnown(t *testing.T) {
 		if !slices.Contains(KnownArches(), string(a)) {
 			t.Errorf("%s is missing", a)
 		}
-		if _, err := Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{a}}, Options{}); err != nil {
-			t.Errorf("%s: %v", a, err)
+		p := mustCompile(t, &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{a}})
+		if hasTable := findABI(string(a)) != nil; hasTable != (len(p.Warnings) == 0) {
+			t.Errorf("%s: table %v, warnings %q", a, hasTable, p.Warnings)
 		}
 	}
 }
@@ -224,6 +225,17 @@ func TestSupported(t *testing.T) {
 	if !slices.Contains(flags, "SECCOMP_FILTER_FLAG_LOG") || !slices.Contains(actions, "SCMP_ACT_KILL_PROCESS") {
 		t.Error("since Linux 4.14 there are SECCOMP_FILTER_FLAG_LOG and SCMP_ACT_KILL_PROCESS")
 	}
+	var major, minor int
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(string(release), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	if newer := major > 5 || major == 5 && minor >= 19; newer != slices.Contains(flags, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
+		t.Errorf("Linux %d.%d: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is in Linux since 5.19", major, minor)
+	}
 	if knowsFlags(1 << 30) {
 		t.Error("the kernel claims to know flag 1<<30")
 	}
@@ -233,6 +245,41 @@ func TestSupported(t *testing.T) {
 	}
 	if !strings.Contains(string(b), "Seccomp:\t0\n") {
 		t.Error("the probe installed a filter")
+	}
+}
+
+// TestNative compiles for machines other than this one. That x32 can be in a filter without x86_64 is libseccomp's
+// doing: it then kills numbers below 1<<30 and takes all others for x32.
+func TestNative(t *testing.T) {
+	s := &specs.LinuxSeccomp{DefaultAction: specs.ActLog, Architectures: []specs.Arch{specs.ArchX32},
+		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActAllow}}}
+	const kill, log, allow = retKillThread, retLog, retAllow
+	for _, test := range []struct {
+		native string
+		d      data
+		want   uint32
+	}{
+		{"SCMP_ARCH_AARCH64", data{nr: 34, arch: unix.AUDIT_ARCH_AARCH64}, allow}, // mkdirat
+		{"SCMP_ARCH_AARCH64", data{nr: 83, arch: unix.AUDIT_ARCH_AARCH64}, log},
+		{"SCMP_ARCH_AARCH64", data{nr: 39, arch: unix.AUDIT_ARCH_I386}, kill},
+		{"SCMP_ARCH_AARCH64", data{nr: 83, arch: unix.AUDIT_ARCH_X86_64}, kill},
+		{"SCMP_ARCH_AARCH64", data{nr: x32Bit | 83, arch: unix.AUDIT_ARCH_X86_64}, allow},
+		{"SCMP_ARCH_AARCH64", data{nr: x32Bit | 84, arch: unix.AUDIT_ARCH_X86_64}, log},
+		{"SCMP_ARCH_AARCH64", data{nr: 1<<31 | 83, arch: unix.AUDIT_ARCH_X86_64}, log},
+		{"SCMP_ARCH_AARCH64", data{nr: ^uint32(0), arch: unix.AUDIT_ARCH_X86_64}, log},
+		{"SCMP_ARCH_ARM", data{nr: 39, arch: unix.AUDIT_ARCH_ARM}, allow},
+		{"SCMP_ARCH_ARM", data{nr: 34, arch: unix.AUDIT_ARCH_AARCH64}, kill},
+		{"SCMP_ARCH_X86", data{nr: 39, arch: unix.AUDIT_ARCH_I386}, allow},
+		{"SCMP_ARCH_X86", data{nr: 83, arch: unix.AUDIT_ARCH_X86_64}, kill},
+		{"SCMP_ARCH_X86_64", data{nr: 83, arch: unix.AUDIT_ARCH_X86_64}, allow},
+	} {
+		p, err := Compile(s, Options{Native: test.native})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := (&machine{filter: p.Filter}).run(&test.d); got != test.want {
+			t.Errorf("%s: arch %#x nr %#x: %s, want %s", test.native, test.d.arch, test.d.nr, verdictName(got), verdictName(test.want))
+		}
 	}
 }
 
