@@ -151,7 +151,7 @@ func validateUnsupported(s *specs.Spec) error {
 			return fmt.Errorf("mounts[%d].uidMappings: id-mapped mounts are not supported yet", i)
 		}
 		for _, o := range m.Options {
-			if o == "tmpcopyup" || o == "idmap" || o == "ridmap" {
+			if o == "tmpcopyup" && len(l.UIDMappings) > 0 || o == "idmap" || o == "ridmap" {
 				return fmt.Errorf("mounts[%d].options: %q is not supported yet", i, o)
 			}
 		}

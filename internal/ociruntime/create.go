@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,8 +100,19 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, fmt.Errorf("open the bundle %s: %w", bundle, err)
 	}
 	undo.fd(bundleFD)
+	s.Process.Env = withHome(b.rootTree, s.Process)
+	userns := slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 	for i, m := range s.Mounts {
 		mo := parseMountOptions(m.Options)
+		if m.Type == "tmpfs" && mo.copyUp && !userns {
+			fd, err := copiedUp(b.rootTree, m, mo)
+			if err != nil {
+				return nil, fmt.Errorf("mounts[%d] on %s: %w", i, m.Destination, err)
+			}
+			b.sources[i] = fd
+			undo.fd(fd)
+			continue
+		}
 		if !mo.bind && m.Type != "bind" {
 			continue
 		}
@@ -340,7 +352,8 @@ func cloneTree(dir int, name string, rec bool) (int, error) {
 func setTreePropagation(fd int, rootfs string) error {
 	prop := uint64(unix.MS_PRIVATE)
 	if f, _, ok := propagation(rootfs); ok && f == unix.MS_SHARED {
-		return nil // stays in the host's peer group until pivot_root
+		// What is below stays in the host's peer groups.
+		return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
 	} else if ok && f == unix.MS_SLAVE || rootfs == "" {
 		prop = unix.MS_SLAVE
 	}

@@ -55,6 +55,12 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the root of container %s: %w", c.ID, err)
+	}
+	undo.fd(root)
+	o.Process.Env = withHome(root, o.Process)
 	filter, err := compileFilter(spec.Linux.Seccomp, c.r.Warn)
 	if err != nil {
 		return nil, err

@@ -133,12 +133,19 @@ func (p *planner) makeCwd(cwd string) {
 // pivot makes the container's root the root and takes the host's away.
 func (p *planner) pivot(noPivot bool) {
 	p.Doing("change to", "the container's root")
+	old := p.Slot("oldroot")
+	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(old)
 	p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
 	if !noPivot {
 		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+		// With a shared rootfsPropagation the old tree is still in the host's peer groups:
+		// taking it down would take the host's mounts down with it.
+		p.setattr(launch.Of(old), unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE)
+		p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(old))
 		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), launch.Hex(unix.MNT_DETACH))
 		p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
 	}
+	p.close(old)
 	p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
 }
 

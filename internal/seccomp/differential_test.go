@@ -210,8 +210,8 @@ func TestDockerProfile(t *testing.T) {
 			t.Logf("%d runs; instructions: %d, libseccomp %d and runc's stub of 12; longest path: %d, libseccomp %d",
 				c.runs, len(full.Filter), len(theirs), longestPath(full.Filter), longestPath(theirs))
 			report(t, full.Filter, theirs)
-			if got := longestPath(full.Filter); got > 18 {
-				t.Errorf("the longest path has %d instructions, want at most 18", got)
+			if got := longestPath(full.Filter); got > 16 {
+				t.Errorf("the longest path has %d instructions, want at most 16", got)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var randomCount = flag.Int("random", 2000, "profiles that TestRandomProfiles compares with libseccomp, of each kind")
+var randomCount = flag.Int("random", 1000, "profiles that TestRandomProfiles compares with libseccomp, of each kind")
 
 // randomNames has calls that all ABIs have, that only some have, the first and the last, multiplexed ones with and
 // without a direct number, and one that nobody has.
@@ -109,11 +109,15 @@ func randomProfile(rng *rand.Rand, mixed bool) *specs.LinuxSeccomp {
 // action, and for such where the actions differ.
 func TestRandomProfiles(t *testing.T) {
 	o := startOracle(t)
+	count := *randomCount
+	if testing.Short() {
+		count = min(count, 100)
+	}
 	for _, mixed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("mixed=%v", mixed), func(t *testing.T) {
 			var sum comparison
 			bothRefuse, theyRefuse, weRefuse, hangs, failed := 0, 0, 0, 0, 0
-			for seed := range uint64(*randomCount) {
+			for seed := range uint64(count) {
 				rng := rand.New(rand.NewPCG(seed, 7))
 				s := o.withoutNewer(t, randomProfile(rng, mixed))
 				p, err := Compile(s, Options{Native: "SCMP_ARCH_X86_64"})
@@ -152,7 +156,7 @@ func TestRandomProfiles(t *testing.T) {
 				}
 			}
 			t.Logf("%d profiles, %d runs, %d of them of named calls where libseccomp is not suspect; refused by both %d, by libseccomp alone %d, by us alone %d; libseccomp hangs %d; verdicts: libseccomp wrong %d, another of several matching rules %d",
-				*randomCount, sum.runs, sum.strict, bothRefuse, theyRefuse, weRefuse, hangs, sum.wrong, sum.otherChoice)
+				count, sum.runs, sum.strict, bothRefuse, theyRefuse, weRefuse, hangs, sum.wrong, sum.otherChoice)
 		})
 	}
 }
