@@ -55,6 +55,10 @@ func lookup(verb string) (command, bool) {
 		return command{"format: f=format", "ps [options] ID", 1, ps}, true
 	case "events":
 		return command{"interval: stats", "events --stats ID", 1, events}, true
+	case "spec":
+		return command{"bundle: b=bundle rootless", "spec [options]", 0, spec}, true
+	case "features":
+		return command{"", "features", 0, showFeatures}, true
 	case "update":
 		return command{updateFlags, "update [options] ID", 1, update}, true
 	}
@@ -212,4 +216,5 @@ const help = `keel: Hull's OCI runtime
   keel [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND [options] …
 
 Commands: create run start state list kill delete exec pause resume ps events update
+          spec features
 ` + "`keel COMMAND --help` shows a command's usage.\n"

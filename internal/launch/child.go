@@ -55,11 +55,11 @@ func (p *program) run() {
 				next = s.other
 			}
 		case opStore32:
-			*(*uint32)(unsafe.Pointer(s.args[0])) = uint32(p.slots[uint8(s.args[1])])
+			**(**uint32)(unsafe.Pointer(&s.args[0])) = uint32(p.slots[uint8(s.args[1])])
 		case opStore64:
-			*(*uint64)(unsafe.Pointer(s.args[0])) = uint64(p.slots[uint8(s.args[1])])
+			**(**uint64)(unsafe.Pointer(&s.args[0])) = uint64(p.slots[uint8(s.args[1])])
 		case opAssert:
-			if *(*uint32)(unsafe.Pointer(s.args[0]))&uint32(s.args[1]) != uint32(s.args[2]) {
+			if **(**uint32)(unsafe.Pointer(&s.args[0]))&uint32(s.args[1]) != uint32(s.args[2]) {
 				if s.other == 0 {
 					p.fail(i, syscall.Errno(s.args[3]))
 				}

@@ -168,8 +168,8 @@ func TestNotify(t *testing.T) {
 
 func TestSignalStateIsClean(t *testing.T) {
 	p := New()
-	p.Doing("execute", "sh")
-	p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strs([]string{"sh", "-c", `grep -q "^SigBlk:.0*$" /proc/$$/status`}), p.Strs([]string{"PATH=/bin:/usr/bin"}))
+	p.Doing("execute", "grep")
+	p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/grep"), p.Strs([]string{"grep", "-q", "^SigBlk:[[:space:]]*0*$", "/proc/self/status"}), p.Strs(nil))
 	c, err := p.Start(Clone{})
 	if err != nil {
 		t.Fatal(err)

@@ -53,3 +53,12 @@ func rlimitNumber(name string) int {
 }
 
 func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// CapabilityNames are the capabilities that this runtime knows.
+func CapabilityNames() []string {
+	out := make([]string, 0, len(capNames))
+	for _, n := range capNames {
+		out = append(out, "CAP_"+n)
+	}
+	return out
+}

@@ -97,3 +97,13 @@ func parseMountOptions(list []string) (m mountOptions) {
 	}
 	return m
 }
+
+// MountOptionNames are the options that [parseMountOptions] understands by itself; others go
+// to the file system.
+func MountOptionNames() []string {
+	return []string{"acl", "atime", "bind", "defaults", "dev", "diratime", "exec", "iversion", "loud", "mand", "noacl", "noatime", "nodev", "nodiratime",
+		"noexec", "noiversion", "nolazytime", "nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev",
+		"rdiratime", "relatime", "remount", "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnosuid", "rnosymfollow", "ro", "rprivate",
+		"rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow", "runbindable", "rw", "shared", "silent", "slave",
+		"strictatime", "suid", "symfollow", "tmpcopyup", "unbindable"}
+}
