@@ -16,8 +16,9 @@ import (
 // Container is a container that exists in the state directory.
 type Container struct {
 	State
-	r   *Runtime
-	dir string
+	r    *Runtime
+	dir  string
+	spec *specs.Spec // once read
 }
 
 // ErrNotExist says that there is no container of that name.
@@ -128,7 +129,11 @@ func (c *Container) Status() string {
 
 // Config is the config.json that the container was created with.
 func (c *Container) Config() (*specs.Spec, error) {
+	if c.spec != nil {
+		return c.spec, nil
+	}
 	s, _, err := ReadConfig(filepath.Join(c.dir, configFile))
+	c.spec = s
 	return s, err
 }
 

@@ -80,10 +80,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	}
 	b := &box{spec: s, console: -1, noPivot: o.NoPivot, sources: map[int]int{}}
 	if s.Hooks != nil {
-		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0 //nolint:staticcheck // prestart is deprecated, and used
+		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0
 	}
 	stateRoot := r.Root
-	c := &Container{r: r, dir: filepath.Join(stateRoot, id)}
+	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: s}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless}
 	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
 		return nil, fmt.Errorf("open root.path: %w", err)
@@ -136,6 +136,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 	b.cgroupDirs, b.joinFiles = group.Paths(), group.JoinFiles()
+	v2, hasV2 := group.Dir()
+	if hasV2 { // born there by CLONE_INTO_CGROUP: moving a process later waits for RCU
+		b.joinFiles = slices.DeleteFunc(b.joinFiles, func(f string) bool { return f == v2+"/cgroup.procs" })
+	}
 	join, err := openNamespaces(s.Linux.Namespaces, &undo)
 	if err != nil {
 		return nil, err
@@ -188,7 +192,14 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	undo.add(group.Undo)
 	c.Cgroups = group.Paths()
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	child, err := startJoined(p.Plan, launch.Clone{Flags: b.newFlags}, join)
+	into := launch.Clone{Flags: b.newFlags}
+	if hasV2 {
+		if into.Cgroup, err = unix.Open(v2, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, fmt.Errorf("open the cgroup %s: %w", v2, err)
+		}
+		undo.fd(into.Cgroup)
+	}
+	child, err := startJoined(p.Plan, into, join)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, _, err := ReadConfig(c.dir + "/" + configFile)
+	spec, err := c.Config()
 	if err != nil {
 		return nil, err
 	}

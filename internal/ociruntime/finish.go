@@ -17,15 +17,14 @@ const noticeCreated = 1
 // ending is the last part of a plan, the same for run, create and exec: from root of the
 // container to the unprivileged program.
 type ending struct {
-	proc       *specs.Process
-	filter     *seccomp.Program
-	keyring    string // session keyring to join; "" keeps the caller's
-	startFD    int    // exec.fifo, or -1: start at once
-	statusFD   int    // exec.status
-	preserve   int    // descriptors 3… that the program gets
-	setgroups  bool
-	limits     []specs.POSIXRlimit
-	selfRlimit bool
+	proc      *specs.Process
+	filter    *seccomp.Program
+	keyring   string // session keyring to join; "" keeps the caller's
+	startFD   int    // exec.fifo, or -1: start at once
+	statusFD  int    // exec.status
+	preserve  int    // descriptors 3… that the program gets
+	setgroups bool
+	limits    []specs.POSIXRlimit
 }
 
 // user, capabilities, seccomp, execve: the order is the defence. Each step says why it is where it is.

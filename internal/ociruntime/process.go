@@ -51,7 +51,7 @@ func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool
 			return p.takeTerminal(s.Process.Terminal, sync, consoleSocket)
 		case noticeHooks:
 			h := s.Hooks
-			err := p.c.runHooks("prestart", h.Prestart, "creating") //nolint:staticcheck // deprecated, and used
+			err := p.c.runHooks("prestart", h.Prestart, "creating")
 			if err == nil {
 				err = p.c.runHooks("createRuntime", h.CreateRuntime, "creating")
 			}
@@ -147,15 +147,14 @@ func (p *Process) Wait() (int, error) {
 		return 0, nil
 	}
 	sigs := make(chan os.Signal, 64)
-	signal.Notify(sigs)
-	signal.Reset(unix.SIGURG, unix.SIGPIPE)
+	// Those that people and supervisors send. Asking for all 64 costs milliseconds of start-up.
+	signal.Notify(sigs, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)
 	defer signal.Stop(sigs)
 	finishTerminal := p.serveTerminal()
 	go func() {
 		for s := range sigs {
 			n, _ := s.(unix.Signal)
 			switch n {
-			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
 			case unix.SIGWINCH:
 				p.resize()
 			default:

@@ -1,10 +1,6 @@
 package ociruntime
 
-import (
-	"time"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-)
+import "time"
 
 // State is what the runtime keeps of a container in ROOT/ID/state.json, beside a copy of
 // its config.json and, in the created state, the two FIFOs of [startFifo].
@@ -22,7 +18,6 @@ type State struct {
 	SystemdUnit string            `json:"systemd_unit,omitempty"`
 	Namespaces  uint64            `json:"namespaces"` // CLONE_NEW* flags of what the container does not share with its creator
 	Rootless    bool              `json:"rootless"`
-	Config      *specs.Spec       `json:"-"` // read on demand from ROOT/ID/config.json
 }
 
 // Names in a container's state directory.

@@ -1,8 +1,8 @@
 package ocispec
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,12 +51,14 @@ const (
 	extDestNoFollow
 )
 
-// mountOptions is sorted by name.
-var mountOptions = [...]struct {
+type mountOption struct {
 	name  string
 	kind  optionKind
 	value uint64
-}{
+}
+
+// mountOptions is sorted by name.
+var mountOptions = [...]mountOption{
 	{"acl", optSystem, 0},
 	{"async", optClear, unix.MS_SYNCHRONOUS},
 	{"atime", optClear, unix.MS_NOATIME},
@@ -139,12 +141,8 @@ func KnownMountOptions() []string {
 func ParseMountOptions(options []string) MountOptions {
 	var m MountOptions
 	for _, o := range options {
-		i, found := slices.BinarySearchFunc(mountOptions[:], o, func(e struct {
-			name  string
-			kind  optionKind
-			value uint64
-		}, name string) int {
-			return cmp.Compare(e.name, name)
+		i, found := slices.BinarySearchFunc(mountOptions[:], o, func(e mountOption, name string) int {
+			return strings.Compare(e.name, name)
 		})
 		if !found {
 			m.Data = append(m.Data, o)
@@ -158,10 +156,7 @@ func ParseMountOptions(options []string) MountOptions {
 		case optRecSet:
 			m.recSet(e.value)
 		case optRecClear:
-			m.RecSet, m.RecClear = m.RecSet&^e.value, m.RecClear|e.value
-			if e.value&unix.MOUNT_ATTR__ATIME == e.value { // also for RELATIME, which is 0
-				m.RecClear |= unix.MOUNT_ATTR__ATIME
-			}
+			m.recClear(e.value)
 		case optPropagation:
 			m.Propagation = append(m.Propagation, e.value)
 		case optSystem:
@@ -182,6 +177,16 @@ func (m *MountOptions) recSet(attr uint64) {
 		return
 	}
 	m.RecSet, m.RecClear = m.RecSet|attr, m.RecClear&^attr
+}
+
+// recClear clears an attribute. "ratime" and "rnostrictatime" go back to the kernel's default, relatime; "rnorelatime"
+// takes away what is no bit, and does nothing.
+func (m *MountOptions) recClear(attr uint64) {
+	m.RecSet &^= attr
+	if attr&unix.MOUNT_ATTR__ATIME != 0 {
+		attr = unix.MOUNT_ATTR__ATIME
+	}
+	m.RecClear |= attr
 }
 
 func (m *MountOptions) extension(e uint64) {
@@ -222,11 +227,12 @@ func (m *MountOptions) Attr() (set, clear uint64) {
 			clear |= f.attr
 		}
 	}
-	const atime = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
-	if (m.Flags|m.Clear)&atime == 0 {
+	const asked = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
+	const taken = unix.MS_NOATIME | unix.MS_STRICTATIME
+	if m.Flags&asked == 0 && m.Clear&taken == 0 {
 		return set, clear
 	}
-	// As mount(2) decides it: strictatime beats noatime, and relatime is what is left.
+	// As mount(2) decides it: strictatime beats noatime, and relatime, the default, is what is left.
 	clear |= unix.MOUNT_ATTR__ATIME
 	switch {
 	case m.Flags&unix.MS_STRICTATIME != 0:

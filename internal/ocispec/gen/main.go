@@ -45,11 +45,7 @@ func main() {
 	log.SetFlags(0)
 	out := flag.String("o", "", "file to write (default: standard output)")
 	flag.Parse()
-	g := &generator{used: map[string]bool{}}
-	for _, t := range roots {
-		g.add(t)
-	}
-	text, err := g.file()
+	text, err := generate()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -60,6 +56,15 @@ func main() {
 	if err := os.WriteFile(*out, text, 0o644); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// generate makes the text of decode_gen.go.
+func generate() ([]byte, error) {
+	g := &generator{used: map[string]bool{}}
+	for _, t := range roots {
+		g.add(t)
+	}
+	return g.file()
 }
 
 type generator struct {
