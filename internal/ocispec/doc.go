@@ -33,7 +33,7 @@
 //   - a member that is there twice in an object, known or unknown: two readers of such a document would not agree;
 //   - a member whose name is that of a known one but for upper and lower case: encoding/json takes it for the known
 //     one, the specification and other runtimes for an unknown one. Nothing security relevant is silently ignored;
-//   - more than 64 levels of nesting, and documents that would take more than 64 MiB of memory;
+//   - more than 64 levels of nesting, and documents that would take more than 32 MiB beside their text;
 //   - null in place of the document.
 //
 // They leave out: linux.seccomp, whose exact bytes are kept, checked as JSON only (a profile is 15 KB and is usually

@@ -9,7 +9,7 @@ import (
 // Limits of what a document may hold (SECURITY.md R10). The deepest place in a specs.Spec is level 6.
 const (
 	maxDepth  = 64
-	maxMemory = 64 << 20 // bytes that array elements and map entries may take, strings themselves aside
+	maxMemory = 32 << 20 // bytes that array elements and map entries may take, strings themselves aside
 )
 
 // Error says what is wrong with a document, in one sentence.
