@@ -143,6 +143,8 @@ func validateUnsupported(s *specs.Spec) error {
 		return errors.New("linux.seccomp.listenerPath is not supported yet")
 	case l.MountLabel != "" || s.Process != nil && s.Process.SelinuxLabel != "":
 		return errors.New("process.selinuxLabel, linux.mountLabel: SELinux is not supported yet")
+	case s.Process != nil && s.Process.ExecCPUAffinity != nil:
+		return errors.New("process.execCPUAffinity is not supported yet")
 	case s.Process != nil && s.Process.ApparmorProfile != "":
 		return errors.New("process.apparmorProfile: AppArmor is not supported yet")
 	}
