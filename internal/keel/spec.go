@@ -1,32 +1,49 @@
 package keel
 
 import (
-	_ "embed" // for the two texts
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/ociruntime"
+	"github.com/hull-dev/hull/internal/ocispec"
 )
 
-//go:embed spec.json
-var specText string
-
-//go:embed spec-rootless.json
-var specRootlessText string
-
-// spec writes a config.json to start from; one that is there is never overwritten.
-func spec(_ *ociruntime.Runtime, f flags, _ []string) (int, error) {
-	text := specText
-	if f.is2("rootless") {
-		text = specRootlessText
+func specCommand() command {
+	return command{
+		name: "spec", brief: "create a new specification file", max: 0,
+		about: "Writes a config.json to start from. Its program is \"sh\"; a file that exists is never overwritten.",
+		options: []option{
+			{name: "bundle", short: "b", value: true, usage: "`path` to the root of the bundle directory, defaults to the current directory"},
+			{name: "rootless", usage: "generate a configuration for a rootless container"},
+		},
+		run: spec,
 	}
-	name := filepath.Join(f.get("bundle"), "config.json")
-	out, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+func spec(_ *ociruntime.Runtime, o options, _ []string) (int, error) {
+	h, err := cgroup.Detect()
 	if err != nil {
-		return 0, fmt.Errorf("write a new specification: %w; remove the file that is there first", err)
+		return 0, err
 	}
-	defer out.Close()
-	_, err = out.WriteString(text)
-	return 0, err
+	unified := h.Mode() == cgroup.V2
+	text := ocispec.ExampleSpec(unified)
+	if o.is("rootless") {
+		text = ocispec.RootlessSpec(uint32(os.Geteuid()), uint32(os.Getegid()), unified)
+	}
+	name := filepath.Join(o.get("bundle"), "config.json")
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, os.ErrExist) {
+		return 0, fmt.Errorf("file %s exists. Remove it first", name)
+	}
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write a new specification: %w", err)
+	}
+	return 0, nil
 }

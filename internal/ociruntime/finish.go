@@ -138,12 +138,20 @@ func (p *planner) finish(e ending) {
 // failures go to the status FIFO: the creator is gone.
 func (p *planner) wait(e ending, candidates []string) {
 	p.Doing("exec:", quote(e.proc.Args[0]))
+	// As runc does, a directory or a device is refused here, at create, and not at start:
+	// engines clean up after a failed create.
 	found, last := p.NewLabel(), len(candidates)-1
+	st, arg := p.Mem(256) // struct statx; stx_mode is the 16 bits at 28
 	for i, c := range candidates {
-		s := p.Call("faccessat", unix.SYS_FACCESSAT, launch.Int(unix.AT_FDCWD), p.Str(c), launch.Int(unix.X_OK))
+		name, next := p.Str(c), launch.Label(0)
+		access := p.Call("faccessat", unix.SYS_FACCESSAT, launch.Int(unix.AT_FDCWD), name, launch.Int(unix.X_OK))
 		if i < last {
-			next := p.NewLabel()
-			s.Ok(eNOENT, eNOTDIR, eACCES).Else(next)
+			next = p.NewLabel()
+			access.Ok(eNOENT, eNOTDIR, eACCES).Else(next)
+		}
+		p.Call("statx", unix.SYS_STATX, launch.Int(unix.AT_FDCWD), name, launch.Int(0), launch.Hex(unix.STATX_TYPE), arg)
+		p.Assert32(st[28:], unix.S_IFMT, unix.S_IFREG, eACCES).Else(next)
+		if i < last {
 			p.Jump(found)
 			p.Bind(next)
 		}

@@ -133,6 +133,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"process":{"scheduler":{"nice":2147483648}}}`, `process.scheduler.nice: want a 32-bit integer, found number 2147483648`},
 		{`{"process":{"scheduler":{"nice":-2147483649}}}`, `process.scheduler.nice: want a 32-bit integer, found number -2147483649`},
 		{`{"process":{"scheduler":{"runtime":18446744073709551616}}}`, `process.scheduler.runtime: want an unsigned 64-bit integer, found number 18446744073709551616`},
+		{`{"process":{"scheduler":{"runtime":18446744073709551620}}}`, `process.scheduler.runtime: want an unsigned 64-bit integer, found number 18446744073709551620`},
 		{`{"linux":{"resources":{"memory":{"limit":9223372036854775808}}}}`, `linux.resources.memory.limit: want a 64-bit integer, found number 9223372036854775808`},
 		{`{"linux":{"resources":{"memory":{"limit":-9223372036854775809}}}}`, `linux.resources.memory.limit: want a 64-bit integer, found number -9223372036854775809`},
 		{`{"linux":{"resources":{"blockIO":{"weight":65536}}}}`, `linux.resources.blockIO.weight: want an unsigned 16-bit integer, found number 65536`},
@@ -162,6 +163,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"windows":{"y":1,"y":1}}`, `windows.y: this member is there twice`},
 		{`{"linux":{"seccomp":null,"seccomp":{}}}`, `linux.seccomp: this member is there twice`},
 		{`{"linux":{"seccomp":{"defaultAction":"a","defaultAction":"b"}}}`, `linux.seccomp.defaultAction: this member is there twice`},
+		{`{"linux":{"seccomp":{"syscalls":[],"syscalls":[]}}}`, `linux.seccomp.syscalls: this member is there twice`},
+		{`{"linux":{"seccomp":{"listenerPath":"/a","listenerPath":"/b"}}}`, `linux.seccomp.listenerPath: this member is there twice`},
+		{`{"linux":{"seccomp":{"listenerMetadata":"a","listenerMetadata":"b"}}}`, `linux.seccomp.listenerMetadata: this member is there twice`},
 		{`{` + strings.Join(manyNames(40), ",") + `,"u39":0}`, `u39: this member is there twice`},
 
 		// Names that encoding/json would take for known ones.
@@ -221,6 +225,24 @@ func manyNames(n int) (list []string) {
 		list = append(list, `"u`+string(rune('0'+i/10))+string(rune('0'+i%10))+`":0`)
 	}
 	return list
+}
+
+// TestDecodeIntegers: the ends of each range are in it.
+func TestDecodeIntegers(t *testing.T) {
+	for _, doc := range []string{
+		`{"linux":{"resources":{"memory":{"limit":-9223372036854775808,"swap":9223372036854775807,"kernel":-0,"reservation":0}}}}`,
+		`{"process":{"scheduler":{"nice":-2147483648,"priority":2147483647,"runtime":18446744073709551615}}}`,
+		`{"process":{"user":{"uid":4294967295,"gid":0},"oomScoreAdj":-9223372036854775808,"consoleSize":{"height":18446744073709551615}}}`,
+		`{"linux":{"resources":{"blockIO":{"weight":65535,"leafWeight":0}}}}`,
+	} {
+		var want specs.Spec
+		if err := json.Unmarshal([]byte(doc), &want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decode([]byte(doc)); err != nil || !reflect.DeepEqual(&got.Spec, &want) {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
 }
 
 func TestDecodeStrings(t *testing.T) {

@@ -97,12 +97,12 @@ func (v *validator) userNamespace(c *Config) {
 	}
 	for _, m := range [...]struct {
 		field string
-		maps  []specs.LinuxIDMapping
+		list  []specs.LinuxIDMapping
 	}{{"linux.uidMappings", l.UIDMappings}, {"linux.gidMappings", l.GIDMappings}} {
 		switch {
-		case len(m.maps) == 0:
+		case len(m.list) == 0:
 			v.refuse(m.field, "missing: a new user namespace needs them")
-		case !maps(m.maps, 0):
+		case !mapped(m.list, 0):
 			v.refuse(m.field, "0 is not mapped: root in the container is who sets it up")
 		}
 	}
@@ -110,21 +110,21 @@ func (v *validator) userNamespace(c *Config) {
 		return
 	}
 	u := &c.Process.User
-	if !maps(l.UIDMappings, u.UID) {
+	if !mapped(l.UIDMappings, u.UID) {
 		v.refuse("process.user.uid", strconv.FormatUint(uint64(u.UID), 10)+" is not mapped by linux.uidMappings")
 	}
-	if !maps(l.GIDMappings, u.GID) {
+	if !mapped(l.GIDMappings, u.GID) {
 		v.refuse("process.user.gid", strconv.FormatUint(uint64(u.GID), 10)+" is not mapped by linux.gidMappings")
 	}
 	for i, g := range u.AdditionalGids {
-		if !maps(l.GIDMappings, g) {
+		if !mapped(l.GIDMappings, g) {
 			v.refuse(at("process.user.additionalGids", i), strconv.FormatUint(uint64(g), 10)+" is not mapped by linux.gidMappings")
 		}
 	}
 }
 
-// maps says whether an id of the container is mapped.
-func maps(list []specs.LinuxIDMapping, id uint32) bool {
+// mapped says whether an id of the container is mapped.
+func mapped(list []specs.LinuxIDMapping, id uint32) bool {
 	return slices.ContainsFunc(list, func(m specs.LinuxIDMapping) bool {
 		return id >= m.ContainerID && uint64(id) < uint64(m.ContainerID)+uint64(m.Size)
 	})
@@ -141,6 +141,14 @@ func (v *validator) mappings(field string, list []specs.LinuxIDMapping) {
 		v.refuse(field, strconv.Itoa(len(list))+" entries, the kernel takes "+strconv.Itoa(maxMappings))
 		return
 	}
+	// All of them are one write of less than a page.
+	text := 0
+	for _, m := range list {
+		text += digits(m.ContainerID) + digits(m.HostID) + digits(m.Size) + len("  \n")
+	}
+	if page := unix.Getpagesize(); text >= page {
+		v.refuse(field, strconv.Itoa(text)+" bytes of text, the kernel takes less than a page of "+strconv.Itoa(page))
+	}
 	for i, m := range list {
 		switch {
 		case m.Size == 0:
@@ -156,6 +164,14 @@ func (v *validator) mappings(field string, list []specs.LinuxIDMapping) {
 			}
 		}
 	}
+}
+
+func digits(n uint32) int {
+	d := 1
+	for ; n > 9; n /= 10 {
+		d++
+	}
+	return d
 }
 
 func overlap(a, sizeA, b, sizeB uint32) bool {

@@ -1,6 +1,8 @@
 package engines
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +31,9 @@ func engineDir(t *testing.T, name string) string {
 // state is left, then cleans up so that a failure does not disturb what comes next.
 func leftovers(t *testing.T, e *engine) {
 	t.Helper()
+	for _, line := range containersLeft(e) {
+		t.Log(line)
+	}
 	var procs []int
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if procs = processes(e.dir); len(procs) == 0 || time.Now().After(end) {
@@ -79,6 +84,26 @@ func leftovers(t *testing.T, e *engine) {
 	if err := os.RemoveAll(e.dir); err != nil {
 		t.Errorf("removing the engine's files: %v", err)
 	}
+}
+
+// containersLeft tells, for the log, what the containers were that containerd still knows when
+// its daemon has ended: their commands, and the processes that still run.
+func containersLeft(e *engine) []string {
+	files, _ := filepath.Glob(filepath.Join(e.dir, "exec/containerd/daemon/io.containerd.runtime.v2.task/moby/*/config.json"))
+	var out []string
+	for _, f := range files {
+		var spec struct {
+			Process struct{ Args []string }
+			Linux   struct{ CgroupsPath string }
+		}
+		data, err := os.ReadFile(f)
+		if err == nil {
+			err = json.Unmarshal(data, &spec)
+		}
+		procs, _ := os.ReadFile(filepath.Join("/sys/fs/cgroup/pids", spec.Linux.CgroupsPath, "cgroup.procs"))
+		out = append(out, fmt.Sprintf("containerd still has %q, processes %v, %v", spec.Process.Args, strings.Fields(string(procs)), err))
+	}
+	return out
 }
 
 // storageMounts are mounts that an engine itself leaves, by design: podman keeps its storage

@@ -1,0 +1,64 @@
+package ociruntime
+
+import (
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Delete removes a stopped or created container: its cgroup, its state directory; then the
+// poststop hooks run. With force a running one is killed first. When the cgroup cannot be
+// removed the state stays, so that delete can be tried again.
+func (c *Container) Delete(force bool) error {
+	switch s := c.Status(); {
+	case s == StatusStopped:
+		// Without a pid namespace of its own, processes of the container can outlive init.
+		if c.Namespaces&unix.CLONE_NEWPID == 0 {
+			if err := c.killLeft(); err != nil {
+				return err
+			}
+		}
+	case force || s == StatusCreated:
+		if err := c.end(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("cannot delete container %s that is not stopped: %s", c.ID, s)
+	}
+	g, err := c.cgroup()
+	if err == nil {
+		err = g.Delete()
+	}
+	if err != nil {
+		return fmt.Errorf("delete the cgroup of container %s: %w", c.ID, err)
+	}
+	spec, specErr := c.Config() // before it goes with the directory
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("delete the state of container %s: %w", c.ID, err)
+	}
+	if specErr != nil {
+		c.r.warn("the poststop hooks of container " + c.ID + " do not run: " + specErr.Error())
+	} else if spec.Hooks != nil {
+		c.poststop(spec.Hooks.Poststop)
+	}
+	return nil
+}
+
+// killLeft kills what is in the cgroup of a container whose init has ended.
+func (c *Container) killLeft() error {
+	if len(c.Cgroups) == 0 {
+		return nil // a user without rights in any hierarchy
+	}
+	return c.killGroup(unix.SIGKILL)
+}
+
+// poststop runs every hook, whatever the others did (runtime.md, Lifecycle, step 13).
+func (c *Container) poststop(hooks []specs.Hook) {
+	for i, h := range hooks {
+		if err := c.runHook("poststop", h, marshalOCIState(&c.State, StatusStopped, 0)); err != nil {
+			c.r.warn(fmt.Sprintf("run hooks.poststop[%d] %s: %v", i, h.Path, err))
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package ociruntime
+
+import (
+	"github.com/hull-dev/hull/internal/ocispec"
+	"github.com/hull-dev/hull/internal/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// AppendFeatures appends what this runtime recognises in config.json, in the form of the
+// runtime-spec's features.md and features-linux.md. What [validate] refuses as not supported
+// is false here, because the same function is asked.
+func AppendFeatures(b []byte, version string) []byte {
+	w := &ocispec.Writer{B: b, Indent: "    "}
+	w.Open('{')
+	w.Name("ociVersionMin")
+	w.String("1.0.0")
+	w.Name("ociVersionMax")
+	w.String(specs.Version)
+	w.Name("hooks")
+	w.Strings([]string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"})
+	w.Name("mountOptions")
+	w.Strings(MountOptionNames())
+	w.Name("linux")
+	linuxFeatures(w)
+	w.Name("annotations")
+	w.StringMap(map[string]string{"org.hull-dev.keel.version": version})
+	w.Close('}')
+	return w.B
+}
+
+func linuxFeatures(w *ocispec.Writer) {
+	w.Open('{')
+	w.Name("namespaces")
+	w.Strings([]string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"})
+	w.Name("capabilities")
+	w.Strings(CapabilityNames())
+	w.Name("cgroup")
+	flagObject(w, []flag{{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", true}})
+	w.Name("seccomp")
+	w.Open('{')
+	w.Name("enabled")
+	boolean(w, true)
+	for _, l := range []struct {
+		name string
+		list func() []string
+	}{
+		{"actions", seccomp.KnownActions},
+		{"operators", seccomp.KnownOperators},
+		{"archs", seccomp.KnownArches},
+		{"knownFlags", seccomp.KnownFlags},
+		{"supportedFlags", seccomp.SupportedFlags},
+	} {
+		w.Name(l.name)
+		w.Strings(l.list())
+	}
+	w.Close('}')
+	w.Name("apparmor")
+	flagObject(w, []flag{{"enabled", implemented(func(s *specs.Spec) { s.Process.ApparmorProfile = "x" })}})
+	w.Name("selinux")
+	flagObject(w, []flag{{"enabled", implemented(func(s *specs.Spec) { s.Process.SelinuxLabel = "x" })}})
+	w.Name("intelRdt")
+	flagObject(w, []flag{{"enabled", implemented(func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} })}})
+	if implemented(func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }) {
+		w.Name("memoryPolicy")
+		w.Open('{')
+		w.Name("modes")
+		w.Strings([]string{"MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE"})
+		w.Name("flags")
+		w.Strings([]string{"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"})
+		w.Close('}')
+	}
+	w.Name("mountExtensions")
+	w.Open('{')
+	w.Name("idmap")
+	flagObject(w, []flag{{"enabled", implemented(func(s *specs.Spec) {
+		id := []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
+		s.Mounts = []specs.Mount{{Options: []string{"idmap"}, UIDMappings: id, GIDMappings: id}}
+	})}})
+	w.Close('}')
+	w.Name("netDevices")
+	flagObject(w, []flag{{"enabled", implemented(func(s *specs.Spec) {
+		s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
+	})}})
+	w.Close('}')
+}
+
+// implemented asks the check of config.json about a property.
+func implemented(set func(*specs.Spec)) bool {
+	s := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
+	set(s)
+	return validateUnsupported(s) == nil
+}
+
+type flag struct {
+	name string
+	on   bool
+}
+
+func flagObject(w *ocispec.Writer, list []flag) {
+	w.Open('{')
+	for _, f := range list {
+		w.Name(f.name)
+		boolean(w, f.on)
+	}
+	w.Close('}')
+}
+
+func boolean(w *ocispec.Writer, on bool) {
+	if on {
+		w.B = append(w.B, "true"...)
+	} else {
+		w.B = append(w.B, "false"...)
+	}
+}

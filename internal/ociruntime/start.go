@@ -1,0 +1,103 @@
+package ociruntime
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Start lets the program of a created container run, and returns when execve has succeeded
+// and the poststart hooks have run. When a hook fails, or the program cannot be executed, the
+// container is stopped (runtime.md, Lifecycle, steps 7 to 9).
+//
+//	keel start                          init
+//	startContainer hooks
+//	  open exec.status for reading
+//	  write 1 byte into exec.fifo  ───► read returns
+//	  poll exec.status             ◄─── a step fails: 8-byte record; execve succeeds: hang-up
+//	poststart hooks
+func (c *Container) Start() error {
+	switch s := c.Status(); s {
+	case StatusCreated:
+	case StatusStopped:
+		return errors.New("cannot start a container that has stopped")
+	case StatusRunning:
+		return errors.New("cannot start an already running container")
+	default:
+		return fmt.Errorf("cannot start a container in the %s state", s)
+	}
+	spec, err := c.Config()
+	if err != nil {
+		return err
+	}
+	hooks := spec.Hooks
+	if hooks == nil {
+		hooks = &specs.Hooks{}
+	}
+	if err := c.runHooks("startContainer", hooks.StartContainer, StatusCreated); err != nil {
+		return errors.Join(err, c.end())
+	}
+	if err := c.release(spec.Process.Args[0]); err != nil {
+		return err
+	}
+	if err := c.runHooks("poststart", hooks.Poststart, StatusRunning); err != nil {
+		return errors.Join(err, c.end())
+	}
+	return nil
+}
+
+// release gives init the byte that it waits for, and waits for the outcome.
+func (c *Container) release(program string) error {
+	fifo, status := filepath.Join(c.dir, startFifo), filepath.Join(c.dir, statusFifo)
+	r, err := unix.Open(status, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("start container %s: open its status pipe: %w", c.ID, err)
+	}
+	defer unix.Close(r)
+	w, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(w, []byte{1})
+		unix.Close(w)
+	}
+	if err != nil { // ENXIO: init has died; ENOENT: another start was first
+		return fmt.Errorf("start container %s: no init waits for it: %w", c.ID, err)
+	}
+	os.Remove(fifo) // from here on the container is running, not created
+	record, err := readRecord(r)
+	os.Remove(status)
+	if err != nil {
+		return fmt.Errorf("start container %s: read its status pipe: %w", c.ID, err)
+	}
+	if record != nil {
+		return fmt.Errorf("exec: %q: %w", program, unix.Errno(binary.NativeEndian.Uint32(record[4:])))
+	}
+	return nil
+}
+
+// readRecord waits on a non-blocking pipe for a record of 8 bytes; nil when all writers
+// have closed it without one.
+func readRecord(fd int) ([]byte, error) {
+	b := make([]byte, 8)
+	for got := 0; ; {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
+			return nil, err
+		}
+		n, err := unix.Read(fd, b[got:])
+		switch {
+		case err == unix.EINTR || err == unix.EAGAIN:
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return nil, nil
+		default:
+			if got += n; got == len(b) {
+				return b, nil
+			}
+		}
+	}
+}
