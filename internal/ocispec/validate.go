@@ -135,7 +135,7 @@ func (v *validator) hooks(h *specs.Hooks) {
 		name string
 		list []specs.Hook
 	}{
-		{"hooks.prestart", h.Prestart}, //nolint:staticcheck // deprecated, and still in use
+		{"hooks.prestart", h.Prestart}, // deprecated, and still in use
 		{"hooks.createRuntime", h.CreateRuntime},
 		{"hooks.createContainer", h.CreateContainer},
 		{"hooks.startContainer", h.StartContainer},
