@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -70,7 +71,7 @@ func validate(s *specs.Spec) error {
 	}
 	seen := uint64(0)
 	for i, n := range s.Linux.Namespaces {
-		f := namespaceFlag(n.Type)
+		f := ocispec.NamespaceFlag(n.Type)
 		switch {
 		case f == 0:
 			return fmt.Errorf("linux.namespaces[%d].type: unknown namespace %q", i, n.Type)
@@ -183,7 +184,7 @@ func validateProcess(p *specs.Process) error {
 		}
 	}
 	for i, r := range p.Rlimits {
-		if rlimitNumber(r.Type) < 0 {
+		if ocispec.RlimitNumber(r.Type) < 0 {
 			return fmt.Errorf("process.rlimits[%d].type: unknown limit %q", i, r.Type)
 		}
 		if r.Soft > r.Hard {
@@ -215,26 +216,4 @@ func validateSysctl(k, v string, ns uint64) error {
 		return fmt.Errorf("linux.sysctl: %q needs a namespace of the container's own", k)
 	}
 	return nil
-}
-
-func namespaceFlag(t specs.LinuxNamespaceType) uint64 {
-	switch t {
-	case specs.PIDNamespace:
-		return unix.CLONE_NEWPID
-	case specs.NetworkNamespace:
-		return unix.CLONE_NEWNET
-	case specs.MountNamespace:
-		return unix.CLONE_NEWNS
-	case specs.IPCNamespace:
-		return unix.CLONE_NEWIPC
-	case specs.UTSNamespace:
-		return unix.CLONE_NEWUTS
-	case specs.UserNamespace:
-		return unix.CLONE_NEWUSER
-	case specs.CgroupNamespace:
-		return unix.CLONE_NEWCGROUP
-	case specs.TimeNamespace:
-		return unix.CLONE_NEWTIME
-	}
-	return 0
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	"github.com/hull-dev/hull/internal/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -89,7 +89,8 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, fmt.Errorf("open root.path: %w", err)
 	}
 	undo.fd(b.rootTree)
-	if !isDir(rootfs) {
+	var st unix.Stat_t
+	if err := unix.Fstat(b.rootTree, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fmt.Errorf("open root.path %s: not a directory", rootfs)
 	}
 	if err := setTreePropagation(b.rootTree, s.Linux.RootfsPropagation); err != nil {
@@ -123,7 +124,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		b.sources[i] = fd
 		undo.fd(fd)
 	}
-	filter, err := compileFilter(s.Linux.Seccomp, r.Warn)
+	filter, err := compileFilter(s.Linux.Seccomp)
 	if err != nil {
 		return nil, err
 	}
@@ -135,17 +136,16 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	b.cgroupDirs, b.joinFiles = group.Paths(), group.JoinFiles()
-	v2, hasV2 := group.Dir()
-	if hasV2 { // born there by CLONE_INTO_CGROUP: moving a process later waits for RCU
-		b.joinFiles = slices.DeleteFunc(b.joinFiles, func(f string) bool { return f == v2+"/cgroup.procs" })
-	}
+	b.cgroupDirs = group.Paths()
+	v2, _ := group.Dir()
+	joinFiles, birth := bornInto(group.JoinFiles(), v2)
+	b.joinFiles = joinFiles
 	join, err := openNamespaces(s.Linux.Namespaces, &undo)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range s.Linux.Namespaces {
-		f := namespaceFlag(n.Type)
+		f := ocispec.NamespaceFlag(n.Type)
 		c.Namespaces |= f
 		if n.Path == "" && f != unix.CLONE_NEWCGROUP && f != unix.CLONE_NEWTIME {
 			b.newFlags |= f
@@ -192,14 +192,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	undo.add(group.Undo)
 	c.Cgroups = group.Paths()
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	into := launch.Clone{Flags: b.newFlags}
-	if hasV2 {
-		if into.Cgroup, err = unix.Open(v2, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-			return nil, fmt.Errorf("open the cgroup %s: %w", v2, err)
-		}
-		undo.fd(into.Cgroup)
+	cgroupFD, err := openCgroup(birth, &undo)
+	if err != nil {
+		return nil, err
 	}
-	child, err := startJoined(p.Plan, into, join)
+	child, err := startJoined(p.Plan, launch.Clone{Flags: b.newFlags, Cgroup: cgroupFD}, join)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +297,7 @@ func prepareProcess(pid int, s *specs.Spec, flags uint64, limits []specs.POSIXRl
 		}
 		for _, l := range limits {
 			lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-			if err := unix.Prlimit(pid, rlimitNumber(l.Type), &lim, nil); err != nil {
+			if err := unix.Prlimit(pid, ocispec.RlimitNumber(l.Type), &lim, nil); err != nil {
 				return fmt.Errorf("set the limit %s: %w", l.Type, err)
 			}
 		}
@@ -319,7 +316,7 @@ func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimi
 	may := ownEffective()&(1<<unix.CAP_SYS_RESOURCE) != 0
 	for _, l := range list {
 		var cur unix.Rlimit
-		if !may && unix.Prlimit(0, rlimitNumber(l.Type), nil, &cur) == nil && l.Hard > cur.Max {
+		if !may && unix.Prlimit(0, ocispec.RlimitNumber(l.Type), nil, &cur) == nil && l.Hard > cur.Max {
 			if warn != nil {
 				warn(fmt.Sprintf("%s: hard limit %d lowered to %d, the runtime's own (no CAP_SYS_RESOURCE)", l.Type, l.Hard, cur.Max))
 			}
@@ -330,7 +327,7 @@ func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimi
 	return out
 }
 
-func compileFilter(s *specs.LinuxSeccomp, warn func(string)) (*seccomp.Program, error) {
+func compileFilter(s *specs.LinuxSeccomp) (*seccomp.Program, error) {
 	if s == nil {
 		return nil, nil
 	}
@@ -406,63 +403,6 @@ func bindSource(bundle int, m specs.Mount, o mountOptions) (int, error) {
 	return fd, nil
 }
 
-// joined is a namespace to enter on the cloning thread.
-type joined struct {
-	fd   int
-	flag uint64
-	path string
-}
-
-func openNamespaces(list []specs.LinuxNamespace, undo *undoList) ([]joined, error) {
-	var out []joined
-	for i, n := range list {
-		if n.Path == "" {
-			continue
-		}
-		if n.Type == specs.UserNamespace {
-			return nil, fmt.Errorf("linux.namespaces[%d].path: joining a user namespace by path is not supported yet", i)
-		}
-		fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return nil, fmt.Errorf("linux.namespaces[%d].path %s: %w", i, n.Path, err)
-		}
-		undo.fd(fd)
-		kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
-		if err != nil || uint64(kind) != namespaceFlag(n.Type) {
-			return nil, fmt.Errorf("linux.namespaces[%d].path %s is not a %s namespace", i, n.Path, n.Type)
-		}
-		out = append(out, joined{fd, namespaceFlag(n.Type), n.Path})
-	}
-	return out, nil
-}
-
-// startJoined starts the plan from a thread that has entered the given namespaces. The
-// thread is thrown away afterwards.
-func startJoined(p *launch.Plan, c launch.Clone, join []joined) (child *launch.Child, err error) {
-	if len(join) == 0 {
-		return p.Start(c)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for _, n := range join {
-			if n.flag == unix.CLONE_NEWNS {
-				if err = unix.Unshare(unix.CLONE_FS); err != nil {
-					return
-				}
-			}
-			if e := unix.Setns(n.fd, int(n.flag)); e != nil {
-				err = fmt.Errorf("join the namespace %s: %w", n.path, e)
-				return
-			}
-		}
-		child, err = p.Start(c)
-	}()
-	<-done
-	return child, err
-}
-
 func socketPair(undo *undoList) ([2]int, error) {
 	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -471,26 +411,4 @@ func socketPair(undo *undoList) ([2]int, error) {
 	undo.fd(s[0])
 	undo.fd(s[1])
 	return s, nil
-}
-
-// undoList is what to take back when creation fails, last first.
-type undoList struct {
-	steps []func()
-	fds   []int
-}
-
-func (u *undoList) add(f func()) { u.steps = append(u.steps, f) }
-func (u *undoList) fd(fd int)    { u.fds = append(u.fds, fd) }
-func (u *undoList) closeFDs() {
-	for _, fd := range u.fds {
-		unix.Close(fd)
-	}
-	u.fds = nil
-}
-func (u *undoList) run() {
-	for i := len(u.steps) - 1; i >= 0; i-- {
-		u.steps[i]()
-	}
-	u.steps = nil
-	u.closeFDs()
 }

@@ -47,7 +47,12 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, _, err := g.ExecFiles(o.Cgroup, c.InitPid)
+	files, v2, err := g.ExecFiles(o.Cgroup, c.InitPid)
+	if err != nil {
+		return nil, err
+	}
+	files, birth := bornInto(files, v2)
+	cgroupFD, err := openCgroup(birth, &undo)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +66,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	}
 	undo.fd(root)
 	o.Process.Env = withHome(root, o.Process)
-	filter, err := compileFilter(spec.Linux.Seccomp, c.r.Warn)
+	filter, err := compileFilter(spec.Linux.Seccomp)
 	if err != nil {
 		return nil, err
 	}
@@ -72,18 +77,11 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	p := newPlanner()
 	p.Doing("start", "a session")
 	p.Call("setsid", unix.SYS_SETSID)
-	for _, f := range files {
-		p.Doing("join the cgroup", f)
-		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str(f), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
-		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str("0"), launch.Int(1)).Want(1)
-		p.close(p.target)
-	}
+	p.joinCgroups(files)
 	p.Doing("join the namespaces of", "container "+c.ID)
 	p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces))
 	if c.Namespaces&unix.CLONE_NEWUSER != 0 {
-		zero := launch.Int(0)
-		p.Call("setresgid", unix.SYS_SETRESGID, zero, zero, zero)
-		p.Call("setresuid", unix.SYS_SETRESUID, zero, zero, zero)
+		p.becomeRoot()
 		p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
 	}
 	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(p.root)
@@ -97,7 +95,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if c.Namespaces&unix.CLONE_NEWPID != 0 {
 		join = []joined{{pidfd, unix.CLONE_NEWPID, "pid of container " + c.ID}}
 	}
-	child, err := startJoined(p.Plan, launch.Clone{}, join)
+	child, err := startJoined(p.Plan, launch.Clone{Cgroup: cgroupFD}, join)
 	if err != nil {
 		return nil, err
 	}

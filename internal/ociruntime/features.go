@@ -33,7 +33,7 @@ func linuxFeatures(w *ocispec.Writer) {
 	w.Name("namespaces")
 	w.Strings([]string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"})
 	w.Name("capabilities")
-	w.Strings(CapabilityNames())
+	w.Strings(ocispec.KnownCapabilities())
 	w.Name("cgroup")
 	flagObject(w, []flag{{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", true}})
 	w.Name("seccomp")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
@@ -26,7 +27,7 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("mount options: %v", f.MountOptions)
 	}
 	for _, n := range l.Namespaces {
-		if namespaceFlag(specs.LinuxNamespaceType(n)) == 0 {
+		if ocispec.NamespaceFlag(specs.LinuxNamespaceType(n)) == 0 {
 			t.Errorf("the namespace %q is listed, and config.json with it is refused", n)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	"github.com/hull-dev/hull/internal/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func (p *planner) finish(e ending) {
 		binary.NativeEndian.PutUint64(mem, l.Soft)
 		binary.NativeEndian.PutUint64(mem[8:], l.Hard)
 		p.Doing("set the limit", l.Type)
-		p.Call("prlimit64", unix.SYS_PRLIMIT64, launch.Int(0), launch.Int(rlimitNumber(l.Type)), arg, launch.Int(0))
+		p.Call("prlimit64", unix.SYS_PRLIMIT64, launch.Int(0), launch.Int(ocispec.RlimitNumber(l.Type)), arg, launch.Int(0))
 	}
 	if s := pr.Scheduler; s != nil {
 		p.scheduler(s)
@@ -71,8 +72,8 @@ func (p *planner) finish(e ending) {
 
 	caps := capSets(pr.Capabilities)
 	p.Doing("drop capabilities", "of the bounding set")
-	for c := range uint(64) {
-		if c <= lastCap() && caps.bounding&(1<<c) == 0 {
+	for c := range lastCap() + 1 {
+		if caps.bounding&(1<<c) == 0 {
 			p.prctl("", launch.Int(unix.PR_CAPBSET_DROP), launch.Int(int(c)), launch.Int(0), launch.Int(0), launch.Int(0)).Ok(eINVAL)
 		}
 	}

@@ -2,7 +2,6 @@ package ociruntime
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,20 +34,9 @@ func (p *planner) planCreate(b *box) error {
 	p.Doing("wait for", "the runtime")
 	_, byte1 := p.Mem(1)
 	p.Call("read", unix.SYS_READ, launch.Int(b.sync), byte1, launch.Int(1)).Want(1)
-	// Joining by writing 0 to `tasks` from a single-threaded process avoids the kernel's
-	// global thread group lock and its RCU grace period (cgroup_procs_write_start). It is
-	// done with the creator's uid, before the user namespace's root takes over.
-	for _, f := range b.joinFiles {
-		p.Doing("join the cgroup", f)
-		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str(f), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
-		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str("0"), launch.Int(1)).Want(1)
-		p.close(p.target)
-	}
+	p.joinCgroups(b.joinFiles)
 	if b.newFlags&unix.CLONE_NEWUSER != 0 {
-		p.Doing("become", "root of the user namespace")
-		zero := launch.Int(0)
-		p.Call("setresgid", unix.SYS_SETRESGID, zero, zero, zero)
-		p.Call("setresuid", unix.SYS_SETRESUID, zero, zero, zero)
+		p.becomeRoot()
 	}
 	p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
 	for _, n := range s.Linux.Namespaces {
@@ -116,6 +104,27 @@ func (p *planner) planCreate(b *box) error {
 		p.makeCwd(s.Process.Cwd)
 	}
 	return nil
+}
+
+// joinCgroups plans the moves into cgroups. Writing 0 to `tasks` from a single-threaded process
+// avoids the kernel's global thread group lock and its RCU grace period
+// (cgroup_procs_write_start). It is done with the creator's uid, before the user namespace's
+// root takes over.
+func (p *planner) joinCgroups(files []string) {
+	for _, f := range files {
+		p.Doing("join the cgroup", f)
+		p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str(f), launch.Hex(unix.O_WRONLY|unix.O_CLOEXEC), launch.Int(0)).Out(p.target)
+		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str("0"), launch.Int(1)).Want(1)
+		p.close(p.target)
+	}
+}
+
+// becomeRoot takes the ids of the user namespace's root.
+func (p *planner) becomeRoot() {
+	p.Doing("become", "root of the user namespace")
+	zero := launch.Int(0)
+	p.Call("setresgid", unix.SYS_SETRESGID, zero, zero, zero)
+	p.Call("setresuid", unix.SYS_SETRESUID, zero, zero, zero)
 }
 
 // makeCwd makes a missing working directory, as runc does. A name that a magic link or a
@@ -251,9 +260,4 @@ func hasMount(s *specs.Spec, dest string) bool {
 		}
 	}
 	return false
-}
-
-func isDir(name string) bool {
-	st, err := os.Stat(name)
-	return err != nil || st.IsDir()
 }
