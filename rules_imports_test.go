@@ -96,16 +96,12 @@ func TestRulesImportTableIsAcyclic(t *testing.T) {
 // NSS, run programs through PATH, speak to the network). The ledger docs/dev/keel-deps.txt
 // could allow them by mistake; this list cannot.
 var forbiddenInKeel = []string{
-	"net", "net/http", "net/netip", "encoding/gob", "encoding/xml", "regexp", "text/template", "html", "html/template",
+	"net", "net/http", "net/netip", "encoding/json", "encoding/gob", "encoding/xml", "regexp", "text/template", "html", "html/template",
 	"os/exec", "os/user", "log", "log/slog", "flag", "plugin", "runtime/cgo", "crypto/tls", "crypto/x509", "math/big", "compress/gzip", "go/ast", "testing",
 }
 
-// jsonForNow are the files that use encoding/json until internal/ocispec's generated decoder
-// takes its place: 0.5 ms of cold start, known and not accepted.
-var jsonForNow = []string{"internal/ociruntime/codec.go"}
-
 // directlyForbidden must not be imported by the sources of the packages that keel is made of.
-var directlyForbidden = append([]string{"reflect", "crypto", "hash", "context", "encoding/json"}, forbiddenInKeel...)
+var directlyForbidden = append([]string{"reflect", "crypto", "hash", "context"}, forbiddenInKeel...)
 
 // keelPackages are the packages whose sources are linked into keel.
 var keelPackages = []string{"internal/keel", "internal/ociruntime", "internal/launch", "internal/seal", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/seal", "internal/linux", "cmd/keel"}
@@ -176,9 +172,6 @@ func TestRulesKeelDirectImports(t *testing.T) {
 		for _, spec := range s.file.Imports {
 			path := strings.Trim(spec.Path.Value, `"`)
 			for _, f := range directlyForbidden {
-				if path == "encoding/json" && slices.Contains(jsonForNow, s.path) {
-					continue
-				}
 				if path == f || strings.HasPrefix(path, f+"/") {
 					t.Errorf("%s imports %s: packages linked into keel do not (start-up cost, or R4)", position(s, spec.Pos()), path)
 				}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hull-dev/hull/internal/ociruntime"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -81,7 +82,7 @@ func execProcess(c *ociruntime.Container, o options, args []string) (*specs.Proc
 	if name := o.get("process"); name != "" {
 		b, err := readInput(name)
 		if err == nil {
-			p, err = ociruntime.DecodeProcess(b)
+			p, err = ocispec.DecodeProcess(b)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("--process %s: %w", name, err)

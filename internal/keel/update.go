@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hull-dev/hull/internal/ociruntime"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -64,7 +65,7 @@ func updateResources(o options) (*specs.LinuxResources, error) {
 		b, err := readInput(name)
 		var r *specs.LinuxResources
 		if err == nil {
-			r, err = ociruntime.DecodeResources(b)
+			r, err = ocispec.DecodeResources(b)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("--resources %s: %w", name, err)

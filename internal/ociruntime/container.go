@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/hull-dev/hull/internal/cgroup"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/hull-dev/hull/internal/ocispec"
+	"golang.org/x/sys/unix"
 )
 
 // Container is a container that exists in the state directory. It is a snapshot: what the
@@ -24,7 +25,7 @@ type Container struct {
 	State
 	r    *Runtime
 	dir  string
-	spec *specs.Spec // once read
+	spec *ocispec.Config // once read
 }
 
 // Errors that a caller tells apart; the texts are runc's, which engines look for.
@@ -58,13 +59,18 @@ func checkID(id string) error {
 
 // Config is the config.json that the container was created with. It belongs to the container:
 // who changes it makes a copy.
-func (c *Container) Config() (*specs.Spec, error) {
+func (c *Container) Config() (*ocispec.Config, error) {
 	if c.spec != nil {
 		return c.spec, nil
 	}
-	s, _, err := ReadConfig(filepath.Join(c.dir, configFile))
+	name := filepath.Join(c.dir, configFile)
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the configuration of container %s: %w", c.ID, err)
+	}
+	s, err := ocispec.Decode(b) // checked when the container was created
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	c.spec = s
 	return s, nil

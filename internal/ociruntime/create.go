@@ -14,7 +14,6 @@ import (
 	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/launch"
 	"github.com/hull-dev/hull/internal/ocispec"
-	"github.com/hull-dev/hull/internal/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -55,10 +54,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s, raw, err := ReadConfig(filepath.Join(bundle, configFile))
+	config, raw, err := r.readConfig(filepath.Join(bundle, configFile))
 	if err != nil {
 		return nil, err
 	}
+	s := &config.Spec
 	if s.Process == nil {
 		return nil, errors.New("config.json: process is missing")
 	}
@@ -83,7 +83,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0
 	}
 	stateRoot := r.Root
-	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: s}
+	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: config}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless}
 	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
 		return nil, fmt.Errorf("open root.path: %w", err)
@@ -101,11 +101,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, fmt.Errorf("open the bundle %s: %w", bundle, err)
 	}
 	undo.fd(bundleFD)
-	s.Process.Env = withHome(b.rootTree, s.Process)
+	s.Process.Env = r.withHome(b.rootTree, s.Process)
 	userns := slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 	for i, m := range s.Mounts {
-		mo := parseMountOptions(m.Options)
-		if m.Type == "tmpfs" && mo.copyUp && !userns {
+		mo := parseMountOptions(m)
+		if m.Type == "tmpfs" && mo.TmpCopyUp && !userns {
 			fd, err := copiedUp(b.rootTree, m, mo)
 			if err != nil {
 				return nil, fmt.Errorf("mounts[%d] on %s: %w", i, m.Destination, err)
@@ -114,7 +114,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			undo.fd(fd)
 			continue
 		}
-		if !mo.bind && m.Type != "bind" {
+		if !mo.Bind() && m.Type != "bind" {
 			continue
 		}
 		fd, err := bindSource(bundleFD, m, mo)
@@ -124,7 +124,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		b.sources[i] = fd
 		undo.fd(fd)
 	}
-	filter, err := compileFilter(s.Linux.Seccomp)
+	filter, err := r.filter(config)
 	if err != nil {
 		return nil, err
 	}
@@ -327,23 +327,6 @@ func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimi
 	return out
 }
 
-func compileFilter(s *specs.LinuxSeccomp) (*seccomp.Program, error) {
-	if s == nil {
-		return nil, nil
-	}
-	p, err := seccomp.Compile(s, seccomp.Options{})
-	if err != nil {
-		return nil, err
-	}
-	if p.Notify {
-		return nil, errors.New("linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath, which is not supported yet")
-	}
-	if len(p.Filter) == 0 {
-		return nil, nil
-	}
-	return p, nil
-}
-
 // cloneTree makes a detached copy of a mount, with all below it when rec is set.
 func cloneTree(dir int, name string, rec bool) (int, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
@@ -377,7 +360,7 @@ func bindSource(bundle int, m specs.Mount, o mountOptions) (int, error) {
 	if m.Source == "" {
 		return -1, errors.New("a bind mount needs a source")
 	}
-	fd, err := cloneTree(bundle, m.Source, o.rbind)
+	fd, err := cloneTree(bundle, m.Source, o.Flags&unix.MS_REC != 0)
 	if err != nil {
 		return -1, err
 	}
@@ -386,16 +369,18 @@ func bindSource(bundle int, m specs.Mount, o mountOptions) (int, error) {
 			err = unix.MountSetattr(fd, "", flags|unix.AT_EMPTY_PATH, &a)
 		}
 	}
-	if o.propagation != unix.MS_SHARED {
+	if !slices.Contains(o.Propagation, unix.MS_SHARED) && !slices.Contains(o.Propagation, unix.MS_SHARED|unix.MS_REC) {
 		step(unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_SLAVE})
 	}
-	rec := uint(0)
-	if o.recPropagation {
-		rec = unix.AT_RECURSIVE
+	for _, f := range o.Propagation {
+		rec := uint(0)
+		if f&unix.MS_REC != 0 {
+			rec = unix.AT_RECURSIVE
+		}
+		step(rec, unix.MountAttr{Propagation: f &^ unix.MS_REC})
 	}
-	step(rec, unix.MountAttr{Propagation: o.propagation})
 	step(0, unix.MountAttr{Attr_set: o.set, Attr_clr: o.clear})
-	step(unix.AT_RECURSIVE, unix.MountAttr{Attr_set: o.recSet, Attr_clr: o.recClear})
+	step(unix.AT_RECURSIVE, unix.MountAttr{Attr_set: o.RecSet, Attr_clr: o.RecClear})
 	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("set the attributes of %s: %w", m.Source, err)

@@ -57,7 +57,7 @@ func (c *Container) killLeft() error {
 // poststop runs every hook, whatever the others did (runtime.md, Lifecycle, step 13).
 func (c *Container) poststop(hooks []specs.Hook) {
 	for i, h := range hooks {
-		if err := c.runHook("poststop", h, marshalOCIState(&c.State, StatusStopped, 0)); err != nil {
+		if err := c.runHook("poststop", h, hookState(&c.State, StatusStopped, 0)); err != nil {
 			c.r.warn(fmt.Sprintf("run hooks.poststop[%d] %s: %v", i, h.Path, err))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +26,12 @@ type ExecOptions struct {
 // born in the pid namespace (on a thread that joined it) and is non-dumpable until execve,
 // so nobody inside can trace it or read its descriptors (CVE-2016-9962).
 func (c *Container) Exec(o ExecOptions) (*Process, error) {
-	if err := validateProcess(o.Process); err != nil {
-		return nil, err
+	warnings, err := ocispec.ValidateProcess(o.Process)
+	if err != nil {
+		return nil, fmt.Errorf("process.%w", err)
+	}
+	for _, w := range warnings {
+		c.r.warn("process." + w)
 	}
 	var undo undoList
 	ok := false
@@ -65,8 +70,8 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 		return nil, fmt.Errorf("open the root of container %s: %w", c.ID, err)
 	}
 	undo.fd(root)
-	o.Process.Env = withHome(root, o.Process)
-	filter, err := compileFilter(spec.Linux.Seccomp)
+	o.Process.Env = c.r.withHome(root, o.Process)
+	filter, err := c.r.filter(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func AppendFeatures(b []byte, version string) []byte {
 	w.Name("hooks")
 	w.Strings([]string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"})
 	w.Name("mountOptions")
-	w.Strings(MountOptionNames())
+	w.Strings(ocispec.KnownMountOptions())
 	w.Name("linux")
 	linuxFeatures(w)
 	w.Name("annotations")
@@ -39,7 +39,7 @@ func linuxFeatures(w *ocispec.Writer) {
 	w.Name("seccomp")
 	w.Open('{')
 	w.Name("enabled")
-	boolean(w, true)
+	w.Bool(true)
 	for _, l := range []struct {
 		name string
 		list func() []string
@@ -86,8 +86,8 @@ func linuxFeatures(w *ocispec.Writer) {
 
 // implemented asks the check of config.json about a property.
 func implemented(set func(*specs.Spec)) bool {
-	s := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
-	set(s)
+	s := &ocispec.Config{Spec: specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}}
+	set(&s.Spec)
 	return validateUnsupported(s) == nil
 }
 
@@ -100,15 +100,7 @@ func flagObject(w *ocispec.Writer, list []flag) {
 	w.Open('{')
 	for _, f := range list {
 		w.Name(f.name)
-		boolean(w, f.on)
+		w.Bool(f.on)
 	}
 	w.Close('}')
-}
-
-func boolean(w *ocispec.Writer, on bool) {
-	if on {
-		w.B = append(w.B, "true"...)
-	} else {
-		w.B = append(w.B, "false"...)
-	}
 }

@@ -43,7 +43,7 @@ func TestFeatures(t *testing.T) {
 		{"idmap", l.MountExtensions.IDMap.Enabled, `{"linux":{},"mounts":[{"destination":"/x","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}]}`},
 		{"netDevices", l.NetDevices.Enabled, `{"linux":{"netDevices":{"eth0":{}}}}`},
 	} {
-		s, err := decodeSpec([]byte(c.config))
+		s, err := ocispec.Decode([]byte(c.config))
 		if err != nil {
 			t.Fatal(err)
 		}

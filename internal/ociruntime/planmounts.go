@@ -23,7 +23,7 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // mount plans mounts[i].
 func (p *planner) mount(b *box, i int, m specs.Mount) error {
-	o := parseMountOptions(m.Options)
+	o := parseMountOptions(m)
 	dest := path.Clean("/" + m.Destination)
 	p.Doing("mount "+strings.TrimSpace(m.Type+" on"), dest)
 	if fd, ok := b.sources[i]; ok {
@@ -52,19 +52,20 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 		p.cgroupMount(b, o)
 		return nil
 	case "tmpfs":
-		if !hasKey(o.data, "mode") {
-			o.data = append(o.data, "mode=1777")
+		if !hasKey(o.Data, "mode") {
+			mode := "mode=1777"
 			if dest == "/dev" {
-				o.data[len(o.data)-1] = "mode=755"
+				mode = "mode=755"
 			}
+			o.Data = append(o.Data, mode)
 		}
 	case "":
 		return fmt.Errorf("mounts[%d].type of %s is missing", i, dest)
 	}
 	source := m.Source
-	p.newFS(m.Type, source, o.data, o.set|o.recSet)
-	if o.propagation != 0 {
-		p.setattr(launch.Of(p.tree), 0, 0, 0, o.propagation)
+	p.newFS(m.Type, source, o.forFS(), o.set|o.RecSet)
+	for _, f := range o.Propagation {
+		p.setattr(launch.Of(p.tree), 0, 0, 0, f&^unix.MS_REC)
 	}
 	p.attach(p.tree)
 	p.close(p.tree)
@@ -86,7 +87,7 @@ func hasKey(data []string, key string) bool {
 func (p *planner) cgroupMount(b *box, o mountOptions) {
 	bind := func(dir string) {
 		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str(dir), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
-		p.setattr(launch.Of(p.tree), 0, o.set|o.recSet, o.clear, unix.MS_PRIVATE)
+		p.setattr(launch.Of(p.tree), 0, o.set|o.RecSet, o.clear, unix.MS_PRIVATE)
 		p.attach(p.tree)
 		p.close(p.tree)
 		p.close(p.target)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hull-dev/hull/internal/userdb"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -21,45 +22,17 @@ func openBelow(root int, name string, flags uint64) (int, error) {
 	return fd, nil
 }
 
-// maxPasswd bounds the container's /etc/passwd (CVE-2026-47262).
-const maxPasswd = 4 << 20
-
 // withHome adds HOME to an environment that lacks it, from the container's /etc/passwd, as
-// runc does. A file that is not regular, too large, or names a directory with control
-// characters (CVE-2022-4318) gives "/".
-func withHome(root int, p *specs.Process) []string {
+// runc does. A passwd file that cannot be trusted gives "/" and a warning.
+func (r *Runtime) withHome(root int, p *specs.Process) []string {
 	if slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {
 		return p.Env
 	}
-	return append(slices.Clone(p.Env), "HOME="+homeOf(root, p.User.UID))
-}
-
-func homeOf(root int, uid uint32) string {
-	fd, err := openBelow(root, "/etc/passwd", unix.O_RDONLY|unix.O_NOFOLLOW)
+	home, err := userdb.HomeFor(root, p.User.UID)
 	if err != nil {
-		return "/"
+		r.warn("HOME is /: " + err.Error())
 	}
-	f := os.NewFile(uintptr(fd), "passwd")
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > maxPasswd {
-		return "/"
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPasswd))
-	if err != nil {
-		return "/"
-	}
-	id := itoa(uint64(uid))
-	for line := range strings.Lines(string(b)) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(f) < 7 || f[2] != id {
-			continue
-		}
-		if f[5] == "" || strings.ContainsFunc(f[5], func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 }) {
-			break
-		}
-		return f[5]
-	}
-	return "/"
+	return append(slices.Clone(p.Env), "HOME="+home)
 }
 
 // copiedUp makes a detached tmpfs that holds a copy of what it will cover: the "tmpcopyup"
@@ -70,7 +43,7 @@ func copiedUp(root int, m specs.Mount, o mountOptions) (int, error) {
 		return -1, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
 	defer unix.Close(fs)
-	for _, d := range o.data {
+	for _, d := range o.forFS() {
 		k, v, has := strings.Cut(d, "=")
 		if has {
 			err = unix.FsconfigSetString(fs, k, v)
@@ -90,11 +63,11 @@ func copiedUp(root int, m specs.Mount, o mountOptions) (int, error) {
 	}
 	src, err := openBelow(root, m.Destination, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == nil {
-		err = copyDir(src, mnt, !hasKey(o.data, "mode"), 0)
+		err = copyDir(src, mnt, !hasKey(o.Data, "mode"), 0)
 	} else if os.IsNotExist(err) {
 		err = nil
 	}
-	if attrs := o.set | o.recSet; err == nil && attrs != 0 {
+	if attrs := o.set | o.RecSet; err == nil && attrs != 0 {
 		err = unix.MountSetattr(mnt, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: attrs})
 	}
 	if err != nil {

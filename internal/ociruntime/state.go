@@ -1,24 +1,13 @@
 package ociruntime
 
-import "time"
+import (
+	"github.com/hull-dev/hull/internal/ocispec"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // State is what the runtime keeps of a container in ROOT/ID/state.json, beside a copy of
 // its config.json and, in the created state, the two FIFOs of [startFifo].
-type State struct {
-	OCIVersion  string            `json:"ociVersion"`
-	ID          string            `json:"id"`
-	Bundle      string            `json:"bundle"` // absolute
-	Rootfs      string            `json:"rootfs"` // absolute, as seen by the host
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Created     time.Time         `json:"created"`
-	Owner       string            `json:"owner"`
-	InitPid     int               `json:"init_process_pid"`
-	InitStart   uint64            `json:"init_process_start"` // field 22 of /proc/PID/stat, clock ticks: tells a reused pid
-	Cgroups     map[string]string `json:"cgroup_paths"`       // as cgroup.Group.Paths
-	SystemdUnit string            `json:"systemd_unit,omitempty"`
-	Namespaces  uint64            `json:"namespaces"` // CLONE_NEW* flags of what the container does not share with its creator
-	Rootless    bool              `json:"rootless"`
-}
+type State = ocispec.Record
 
 // Names in a container's state directory.
 const (
@@ -31,3 +20,8 @@ const (
 	// writes an 8-byte launch report record into it. Hang-up without a record: it runs.
 	statusFifo = "exec.status"
 )
+
+// hookState is the state that hooks get on their standard input.
+func hookState(s *State, status string, pid int) []byte {
+	return ocispec.AppendState(nil, &specs.State{Version: s.OCIVersion, ID: s.ID, Status: specs.ContainerState(status), Pid: pid, Bundle: s.Bundle, Annotations: s.Annotations})
+}

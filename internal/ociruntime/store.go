@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hull-dev/hull/internal/ocispec"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,16 +17,18 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	}
 	stateRoot := r.Root
 	c := &Container{r: r, dir: filepath.Join(stateRoot, id)}
-	b, err := readBounded(filepath.Join(c.dir, stateFile))
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, filepath.Join(c.dir, stateFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNotExist, id)
 	}
+	var s *State
 	if err == nil {
-		err = decodeState(b, &c.State)
+		s, err = ocispec.DecodeRecord(b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the state of container %s: %w", id, err)
 	}
+	c.State = *s
 	if c.ID != id {
 		return nil, fmt.Errorf("read the state of container %s: it is that of %q", id, c.ID)
 	}
@@ -41,7 +44,7 @@ func (r *Runtime) List() ([]*Container, error) {
 	}
 	var out []*Container
 	for _, e := range entries {
-		if !e.IsDir() {
+		if !e.IsDir() || e.Name() == filterDir {
 			continue
 		}
 		c, err := r.Load(e.Name())
@@ -83,10 +86,7 @@ func (r *Runtime) Forget(id string) error {
 
 // save writes the state so that a reader sees the old one or the new one, never a part.
 func (c *Container) save() error {
-	b, err := encodeState(&c.State)
-	if err != nil {
-		return err
-	}
+	b := ocispec.AppendRecord(nil, &c.State)
 	tmp := filepath.Join(c.dir, "."+stateFile)
 	if err := os.WriteFile(tmp, b, 0o600); err != nil {
 		return fmt.Errorf("write the state of container %s: %w", c.ID, err)

@@ -127,6 +127,9 @@ func (w *Writer) String(s string) { w.B = AppendString(w.B, s) }
 // Int writes an integer.
 func (w *Writer) Int(n int64) { w.B = strconv.AppendInt(w.B, n, 10) }
 
+// Bool writes a boolean.
+func (w *Writer) Bool(v bool) { w.B = strconv.AppendBool(w.B, v) }
+
 // Strings writes an array of strings; a nil slice as null, as encoding/json does.
 func (w *Writer) Strings(list []string) {
 	if list == nil {
