@@ -17,7 +17,8 @@ var layers = []struct {
 }{
 	{"cmd/keel", []string{"internal/keel", "internal/seal", "internal/launch", "internal/linux"}},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
-	{"internal/ociruntime", []string{"internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch"}},
+	{"internal/ociruntime", []string{"internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
+	{"internal/sigpipe", nil},
 	{"internal/launch", []string{"internal/linux"}},
 	{"internal/seal", nil},
 	{"internal/cgroup", []string{"internal/linux"}},
@@ -104,7 +105,7 @@ var forbiddenInKeel = []string{
 var directlyForbidden = append([]string{"reflect", "crypto", "hash", "context"}, forbiddenInKeel...)
 
 // keelPackages are the packages whose sources are linked into keel.
-var keelPackages = []string{"internal/keel", "internal/ociruntime", "internal/launch", "internal/seal", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/seal", "internal/linux", "cmd/keel"}
+var keelPackages = []string{"internal/keel", "internal/ociruntime", "internal/launch", "internal/seal", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/seal", "internal/sigpipe", "internal/linux", "cmd/keel"}
 
 // partOfKeel says whether a source file is linked into keel: those packages and what is below
 // them, programs (generators) aside.

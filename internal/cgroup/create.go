@@ -27,6 +27,25 @@ func (g *Group) Create() error {
 	return err
 }
 
+// CreateUnified makes the directory of the v2 hierarchy alone, if there is one, so that a
+// process can be born into it while [Group.Create] makes the others. A lack of rights is left
+// for Create to report.
+func (g *Group) CreateUnified() error {
+	d := g.two()
+	if d == nil {
+		return nil
+	}
+	if err := g.createDir(d); err != nil {
+		d.undo()
+		if g.rootless && isNoRights(err) {
+			return nil
+		}
+		return fmt.Errorf("cannot make cgroup %s: %w", d.path, err)
+	}
+	d.ready = true
+	return nil
+}
+
 func (g *Group) create() error {
 	if !g.rootless && g.one("devices") == nil && g.two() == nil {
 		// Without a device policy root in the container would have every device.
@@ -36,7 +55,10 @@ func (g *Group) create() error {
 	kept := make([]groupDir, 0, len(g.dirs))
 	for i := range g.dirs {
 		d := &g.dirs[i]
-		err := g.createDir(d)
+		var err error
+		if !d.ready {
+			err = g.createDir(d)
+		}
 		switch {
 		case err == nil:
 			kept = append(kept, *d)

@@ -55,6 +55,7 @@ type groupDir struct {
 	path        string
 	threaded    bool     // v2: the group can only hold threads of its parent's processes
 	made        []string // directories that Create made, parents first
+	ready       bool     // CreateUnified has been here
 }
 
 func (d *groupDir) name() string { return strings.Join(d.controllers, ",") }

@@ -58,6 +58,7 @@ func globalOptions() []option {
 
 // Main runs the command line (without the program's name) and returns the exit status.
 func Main(args []string) int {
+	growStack()
 	g, rest, err := parse(globalOptions(), args, true)
 	l := &logger{file: g.get("log"), json: g.get("log-format") == "json", debug: g.is("debug")}
 	if err != nil {

@@ -25,6 +25,9 @@ const failCode = 127
 //go:norace
 //go:nocheckptr
 func (p *program) run() {
+	// Born with all signals blocked (clone) and none handled (CLONE_CLEAR_SIGHAND).
+	var none uint64
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, 2, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 	for i := int32(0); i < p.n; {
 		s := (*step)(unsafe.Add(p.steps, uintptr(i)*unsafe.Sizeof(step{})))
 		next := i + 1

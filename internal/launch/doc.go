@@ -44,17 +44,24 @@
 //     jump to lie inside it: no bounds check can fire. A jump goes forward only, so the loop
 //     ends after at most len(steps) turns.
 //  4. Signal state. runtime_BeforeFork blocks all signals on the cloning thread, so that no
-//     Go handler can run in the child; runtime_AfterForkInChild then resets handled signals
-//     to SIG_DFL and restores the mask. Ignored signals stay ignored, as execve(2) demands.
+//     Go handler can run in the child before CLONE_CLEAR_SIGHAND's effect: it is born with
+//     handled signals at SIG_DFL. Then it empties the mask, first of all. Ignored signals stay
+//     ignored, as execve(2) demands. (runtime_AfterForkInChild would do the same by 130 calls.)
 //  5. Memory that the child touches: the step list, the slots, the arena, its own stack.
-//     The address space is a private copy (no CLONE_VM), so the parent can go on at once and
-//     can die at any time. The copy is non-dumpable (the parent set PR_SET_DUMPABLE to 0
-//     before clone), so processes of a shared pid namespace cannot look into it
-//     (CVE-2016-9962), and its /proc/PID/exe is a read-only clone of the program's file
-//     (package seal, CVE-2019-5736).
+//     By default the address space is a private copy, so the parent can go on at once and can
+//     die at any time. With [Clone.Share] it is the parent's own (CLONE_VM): the child runs on a
+//     stack of its own, reads the plan, writes the slots and the scratch memory, and nothing
+//     else; the parent touches none of these any more, goes on beside it (no CLONE_VFORK), and
+//     keeps them from the collector until the report pipe closes (shared.go). It may die: the
+//     memory lives as long as its last user. Thread-local storage is the parent thread's, and
+//     is only read (the wrapper of an assembly call loads g). What traces the child can read
+//     the parent, so Share is for children that nobody else can see.
+//     The process is non-dumpable (the parent set PR_SET_DUMPABLE to 0 before clone), so
+//     processes of a shared pid namespace cannot look into it (CVE-2016-9962), and its
+//     /proc/PID/exe is a read-only clone of the program's file (package seal, CVE-2019-5736).
 //  6. Descriptors. All of ours are close-on-exec; the last step before execve is
 //     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones.
 //
-// The three runtime hooks are reached by go:linkname; the Go runtime keeps them for this
+// The two runtime hooks are reached by go:linkname; the Go runtime keeps them for this
 // use (runtime/proc.go names gVisor as their user).
 package launch

@@ -1,8 +1,12 @@
 package launch
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -210,5 +214,93 @@ func TestAppendText(t *testing.T) {
 `
 	if got := string(p.AppendText(nil)); got != want {
 		t.Fatalf("got\n%swant\n%s", got, want)
+	}
+}
+
+// A child with shared memory runs beside a parent that allocates and collects, and its plan,
+// slots and stack stay what they are.
+func TestSharedMemory(t *testing.T) {
+	if !canShare {
+		t.Skip("children have memory of their own on this architecture")
+	}
+	for range 50 {
+		p := New()
+		l := p.NewLabel()
+		pid := p.Slot("pid")
+		for range 200 {
+			p.Call("getpid", unix.SYS_GETPID).Out(pid)
+		}
+		mem, _ := p.Mem(4)
+		p.Store32(mem, pid)
+		p.Call("close", unix.SYS_CLOSE, Int(-1)).Ok(uint16(unix.EBADF)).Else(l)
+		p.Exit(1)
+		p.Bind(l)
+		p.Notify(7, pid)
+		p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strs([]string{"sh", "-c", "exit $N"}), p.Strs([]string{"N=9"}))
+		c, err := p.Start(Clone{Share: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keep [][]byte
+		for range 20 {
+			keep = append(keep, make([]byte, 64<<10))
+			runtime.GC()
+		}
+		n, err := c.Next()
+		if err != nil || n != (Notice{7, uint32(c.Pid)}) {
+			t.Fatalf("notice %+v, %v; want the pid %d", n, err, c.Pid)
+		}
+		// What the child wrote, the parent sees: it is the same memory.
+		if got := binary.NativeEndian.Uint32(mem); got != uint32(c.Pid) {
+			t.Fatalf("the memory is not shared: it holds %d, not %d", got, c.Pid)
+		}
+		if _, err := c.Next(); err != io.EOF {
+			t.Fatalf("after execve: %v, want EOF", err)
+		}
+		if code := finish(t, c); code != 9 {
+			t.Fatalf("exit status %d, want 9", code)
+		}
+		runtime.KeepAlive(keep)
+	}
+	if len(pinned.list) != 0 {
+		t.Errorf("%d children's memory is still kept", len(pinned.list))
+	}
+}
+
+// Kill ends a child that shares memory and hangs; the parent lives on and the memory goes.
+func TestKillShared(t *testing.T) {
+	p := New()
+	p.Call("pause", unix.SYS_PPOLL, Int(0), Int(0), Int(0), Int(0), Int(0))
+	c, err := p.Start(Clone{Share: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kill()
+	if len(pinned.list) != 0 {
+		t.Errorf("%d children's memory is still kept", len(pinned.list))
+	}
+}
+
+// The child begins with no signal blocked and none handled, though the Go runtime handles most.
+func TestSignalState(t *testing.T) {
+	for _, share := range []bool{false, true} {
+		p := New()
+		p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strs([]string{"sh", "-c", "kill -USR1 $$; exit 3"}), p.Strs(nil))
+		c, err := p.Start(Clone{Share: share})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid))
+		if err == nil && strings.Contains(string(status), "SigCgt:\tffff") {
+			t.Errorf("share %v: the child handles the Go runtime's signals", share)
+		}
+		for err = nil; err == nil; {
+			_, err = c.Next()
+		}
+		var ws unix.WaitStatus
+		if _, err := unix.Wait4(c.Pid, &ws, 0, nil); err != nil || !ws.Signaled() || ws.Signal() != unix.SIGUSR1 {
+			t.Errorf("share %v: status %#x, %v; want death by SIGUSR1: the mask is not empty", share, ws, err)
+		}
+		c.Close()
 	}
 }

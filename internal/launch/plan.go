@@ -107,12 +107,12 @@ type Plan struct {
 // New returns an empty plan.
 func New() *Plan {
 	return &Plan{
-		steps:  make([]step, 0, 224),
-		notes:  make([]note, 0, 224),
+		steps:  make([]step, 0, 512),
+		notes:  make([]note, 0, 512),
 		labels: make([]int32, 1, 64),
 		names:  [maxSlots]string{Report: "report"},
 		slots:  int(Report) + 1,
-		arena:  make([]byte, 0, 8192),
+		arena:  make([]byte, 0, 16<<10),
 	}
 }
 

@@ -60,6 +60,7 @@ func (c *Child) Next() (Notice, error) {
 			return Notice{}, os.NewSyscallError("read the report of the container process", err)
 		case n == 0:
 			c.eof = true
+			c.shared.unpin()
 			return Notice{}, io.EOF
 		default:
 			got += n
@@ -93,5 +94,6 @@ func (c *Child) Kill() {
 			break
 		}
 	}
+	c.shared.unpin()
 	c.Close()
 }

@@ -2,10 +2,10 @@ package ociruntime
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 
-	"github.com/hull-dev/hull/internal/launch"
 	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -35,7 +35,7 @@ func openCgroup(dir string, undo *undoList) (int, error) {
 	return fd, nil
 }
 
-// joined is a namespace to enter on the cloning thread.
+// joined is an existing namespace that the container enters.
 type joined struct {
 	fd   int
 	flag uint64
@@ -65,29 +65,45 @@ func openNamespaces(list []specs.LinuxNamespace, undo *undoList) ([]joined, erro
 	return out, nil
 }
 
-// startJoined starts the plan from a thread that has entered the given namespaces. The
-// thread is thrown away afterwards.
-func startJoined(p *launch.Plan, c launch.Clone, join []joined) (child *launch.Child, err error) {
-	if len(join) == 0 {
-		return p.Start(c)
+// pidNS takes the pid namespace out of those to join: a process is born into it, and enters
+// the others itself.
+func pidNS(list []joined) (fd int, rest []joined) {
+	i := slices.IndexFunc(list, func(n joined) bool { return n.flag == unix.CLONE_NEWPID })
+	if i < 0 {
+		return 0, list
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for _, n := range join {
-			if n.flag == unix.CLONE_NEWNS {
-				if err = unix.Unshare(unix.CLONE_FS); err != nil {
-					return
-				}
-			}
-			if e := unix.Setns(n.fd, int(n.flag)); e != nil {
-				err = fmt.Errorf("join the namespace %s: %w", n.path, e)
-				return
-			}
+	return list[i].fd, slices.Delete(slices.Clone(list), i, i+1)
+}
+
+// keepsOOMScore tells whether the process is to have the OOM score that this program has.
+func keepsOOMScore(p *specs.Process) bool {
+	if p.OOMScoreAdj == nil {
+		return true
+	}
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/self/oom_score_adj")
+	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(*p.OOMScoreAdj)
+}
+
+// mayShare tells whether a container's first process may use the runtime's memory until execve
+// (launch.Clone.Share). Not when
+//   - processes exist that see it: another's pid namespace. What traces the child reads the runtime;
+//   - it changes its user or time namespace, which the kernel allows to a process with memory of
+//     its own alone (setns(2), EUSERS);
+//   - it gets another OOM score than the runtime has: the kernel gives it to all who share;
+//   - the memory limit is so low that it may be killed for it: the kernel kills all who share.
+func mayShare(s *specs.Spec, namespaces uint64) bool {
+	const lowLimit = 16 << 20
+	for _, n := range s.Linux.Namespaces {
+		if n.Path != "" && n.Type == specs.PIDNamespace {
+			return false
 		}
-		child, err = p.Start(c)
-	}()
-	<-done
-	return child, err
+	}
+	if namespaces&unix.CLONE_NEWPID == 0 || namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 {
+		return false
+	}
+	if !keepsOOMScore(s.Process) {
+		return false
+	}
+	r := s.Linux.Resources
+	return r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit < 0 || *r.Memory.Limit >= lowLimit
 }

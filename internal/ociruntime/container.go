@@ -80,7 +80,7 @@ func (c *Container) Config() (*ocispec.Config, error) {
 func (c *Container) Group() (*cgroup.Group, error) { return c.cgroup() }
 
 func (c *Container) cgroup() (*cgroup.Group, error) {
-	h, err := cgroup.Detect()
+	h, err := c.r.cgroups()
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,20 @@ type Runtime struct {
 	Rootless      bool
 	Warn          func(string)
 	Debug         func(string)
+
+	cgroupHost *cgroup.Host // once asked for
+}
+
+// cgroups is the cgroup layout of the host.
+func (r *Runtime) cgroups() (*cgroup.Host, error) {
+	if r.cgroupHost == nil {
+		h, err := cgroup.Detect()
+		if err != nil {
+			return nil, err
+		}
+		r.cgroupHost = h
+	}
+	return r.cgroupHost, nil
 }
 
 // CreateOptions say how a container is created from its bundle.
@@ -128,7 +142,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	host, err := cgroup.Detect()
+	host, err := r.cgroups()
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +158,8 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
+	pidns, rest := pidNS(join)
+	b.join = rest
 	for _, n := range s.Linux.Namespaces {
 		f := ocispec.NamespaceFlag(n.Type)
 		c.Namespaces |= f
@@ -151,11 +167,14 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			b.newFlags |= f
 		}
 	}
+	if b.newFlags&unix.CLONE_NEWUSER == 0 { // it must own the others
+		b.unshare = b.newFlags & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	}
 	sync, err := socketPair(&undo)
 	if err != nil {
 		return nil, err
 	}
-	b.sync, b.console = sync[1], sync[1]
+	b.sync, b.syncPeer, b.console = sync[1], sync[0], sync[1]
 	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: !r.Rootless}
 	if !o.NoNewKeyring {
 		e.keyring = id
@@ -182,6 +201,21 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 
+	undo.add(group.Undo)
+	if err := group.CreateUnified(); err != nil {
+		return nil, err
+	}
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	cgroupFD, err := openCgroup(birth, &undo)
+	if err != nil {
+		return nil, err
+	}
+	child, err := p.Start(launch.Clone{Flags: b.newFlags &^ b.unshare, Cgroup: cgroupFD, PidNS: pidns, Share: mayShare(s, c.Namespaces)})
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() { child.Kill() })
+	// From here on the child makes its mounts while the rest of the cgroup is made.
 	if err := group.Create(); err != nil {
 		var rights *cgroup.NoRightsError
 		if !errors.As(err, &rights) {
@@ -189,18 +223,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		}
 		r.warn(err.Error())
 	}
-	undo.add(group.Undo)
 	c.Cgroups = group.Paths()
-	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	cgroupFD, err := openCgroup(birth, &undo)
-	if err != nil {
-		return nil, err
-	}
-	child, err := startJoined(p.Plan, launch.Clone{Flags: b.newFlags, Cgroup: cgroupFD}, join)
-	if err != nil {
-		return nil, err
-	}
-	undo.add(func() { child.Kill() })
 	if err := group.Apply(s.Linux.Resources); err != nil {
 		return nil, err
 	}
@@ -302,7 +325,7 @@ func prepareProcess(pid int, s *specs.Spec, flags uint64, limits []specs.POSIXRl
 			}
 		}
 	}
-	if adj := s.Process.OOMScoreAdj; adj != nil {
+	if adj := s.Process.OOMScoreAdj; adj != nil && !keepsOOMScore(s.Process) {
 		if err := os.WriteFile(dir+"oom_score_adj", []byte(strconv.Itoa(*adj)), 0); err != nil && !errors.Is(err, unix.EACCES) {
 			return fmt.Errorf("set process.oomScoreAdj to %d: %w", *adj, err)
 		}

@@ -35,7 +35,7 @@ func (c *Container) Delete(force bool) error {
 		return fmt.Errorf("delete the cgroup of container %s: %w", c.ID, err)
 	}
 	spec, specErr := c.Config() // before it goes with the directory
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := removeState(c.dir); err != nil {
 		return fmt.Errorf("delete the state of container %s: %w", c.ID, err)
 	}
 	if specErr != nil {
@@ -44,6 +44,18 @@ func (c *Container) Delete(force bool) error {
 		c.poststop(spec.Hooks.Poststop)
 	}
 	return nil
+}
+
+// removeState removes a state directory. What the runtime puts there is known, so no listing
+// is needed; what else is in it is removed the long way.
+func removeState(dir string) error {
+	for _, name := range [...]string{stateFile, configFile, startFifo, statusFifo} {
+		unix.Unlink(dir + "/" + name)
+	}
+	if err := unix.Rmdir(dir); err == nil || err == unix.ENOENT {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // killLeft kills what is in the cgroup of a container whose init has ended.

@@ -96,11 +96,11 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	p.finish(ending{proc: o.Process, filter: filter, keyring: "", startFD: -1, statusFD: -1, preserve: o.PreserveFDs,
 		setgroups: !c.Rootless, limits: clampLimits(o.Process.Rlimits, c.r.Warn)})
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	var join []joined
+	clone := launch.Clone{Cgroup: cgroupFD}
 	if c.Namespaces&unix.CLONE_NEWPID != 0 {
-		join = []joined{{pidfd, unix.CLONE_NEWPID, "pid of container " + c.ID}}
+		clone.PidNS = pidfd
 	}
-	child, err := startJoined(p.Plan, launch.Clone{Cgroup: cgroupFD}, join)
+	child, err := p.Start(clone)
 	if err != nil {
 		return nil, err
 	}

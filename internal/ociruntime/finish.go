@@ -117,9 +117,6 @@ func (p *planner) finish(e ending) {
 	if e.startFD >= 0 {
 		p.wait(e, candidates)
 	}
-	p.Doing("unblock", "all signals")
-	_, none := p.Mem(8)
-	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, launch.Int(2), none, launch.Int(0), launch.Int(8))
 	p.Doing("close", "what the program shall not have")
 	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3+e.preserve), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
 	if e.filter != nil {

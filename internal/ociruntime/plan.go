@@ -14,14 +14,18 @@ import (
 type box struct {
 	spec        *specs.Spec
 	sync        int               // read end: one byte from the parent lets the child go on
+	syncPeer    int               // the runtime's end of it
 	console     int               // socket for the terminal's descriptor, or -1
 	rootTree    int               // detached clone of the root
 	sources     map[int]int       // mounts index -> detached clone of a bind source
+	join        []joined          // namespaces to enter
 	cgroupDirs  map[string]string // v1 controller (or "" for v2) -> directory of the container
 	joinFiles   []string
-	newFlags    uint64 // namespaces made by clone3
+	newFlags    uint64 // namespaces that are new
+	unshare     uint64 // those of them that the child makes, while the runtime goes on; the rest come by clone3
 	noPivot     bool
 	hooksBefore bool // the parent runs hooks before pivot_root
+	entered     bool // the plan has joined the cgroups
 }
 
 const noticeHooks = 2
@@ -31,20 +35,18 @@ func (p *planner) planCreate(b *box) error {
 	s := b.spec
 	p.Doing("start", "a session")
 	p.Call("setsid", unix.SYS_SETSID)
-	p.Doing("wait for", "the runtime")
-	_, byte1 := p.Mem(1)
-	p.Call("read", unix.SYS_READ, launch.Int(b.sync), byte1, launch.Int(1)).Want(1)
-	p.joinCgroups(b.joinFiles)
+	// Without our own copy of its end we see when the runtime is gone.
+	p.Call("close", unix.SYS_CLOSE, launch.Int(b.syncPeer))
 	if b.newFlags&unix.CLONE_NEWUSER != 0 {
+		p.enter(b)
 		p.becomeRoot()
 	}
 	p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
-	for _, n := range s.Linux.Namespaces {
-		if n.Path == "" && n.Type == specs.CgroupNamespace {
-			p.Doing("make", "the cgroup namespace")
-			p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(unix.CLONE_NEWCGROUP))
-		}
+	if b.unshare != 0 {
+		p.Doing("make", "the namespaces")
+		p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(b.unshare))
 	}
+	p.join(b.join, ^uint64(unix.CLONE_NEWCGROUP))
 	p.timens(s.Linux)
 	if s.Hostname != "" {
 		p.Doing("set the hostname", s.Hostname)
@@ -71,6 +73,9 @@ func (p *planner) planCreate(b *box) error {
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(b.rootTree), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	p.Set(p.root, b.rootTree)
 	for i, m := range s.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			p.enter(b)
+		}
 		if err := p.mount(b, i, m); err != nil {
 			return err
 		}
@@ -78,13 +83,14 @@ func (p *planner) planCreate(b *box) error {
 	if hasMount(s, "/dev") {
 		p.devices(b)
 	}
+	p.enter(b)
 	if s.Process != nil && s.Process.Terminal {
 		p.terminal(b.console, s.Process.ConsoleSize, true)
 	}
 	if b.hooksBefore {
 		p.Doing("wait for", "the hooks")
 		p.Notify(noticeHooks, 0)
-		p.Call("read", unix.SYS_READ, launch.Int(b.sync), byte1, launch.Int(1)).Want(1)
+		p.read1(b.sync)
 	}
 	p.hide(s.Linux)
 	if s.Root.Readonly {
@@ -104,6 +110,41 @@ func (p *planner) planCreate(b *box) error {
 		p.makeCwd(s.Process.Cwd)
 	}
 	return nil
+}
+
+// enter waits until the runtime has made the cgroups, and goes in; it comes as late as it may,
+// so that the mounts are made at the same time. The first call counts.
+func (p *planner) enter(b *box) {
+	if b.entered {
+		return
+	}
+	b.entered = true
+	p.Doing("wait for", "the runtime")
+	p.read1(b.sync)
+	p.joinCgroups(b.joinFiles)
+	p.join(b.join, unix.CLONE_NEWCGROUP)
+	for _, n := range b.spec.Linux.Namespaces {
+		if n.Path == "" && n.Type == specs.CgroupNamespace {
+			p.Doing("make", "the cgroup namespace")
+			p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(unix.CLONE_NEWCGROUP))
+		}
+	}
+}
+
+// join enters those of the existing namespaces whose flags are in mask.
+func (p *planner) join(list []joined, mask uint64) {
+	for _, n := range list {
+		if n.flag&mask != 0 {
+			p.Doing("join the namespace", n.path)
+			p.Call("setns", unix.SYS_SETNS, launch.Int(n.fd), launch.Hex(n.flag))
+		}
+	}
+}
+
+// read1 waits for a byte; a closed socket means that the runtime is gone.
+func (p *planner) read1(fd int) {
+	_, arg := p.Mem(1)
+	p.Call("read", unix.SYS_READ, launch.Int(fd), arg, launch.Int(1)).Want(1)
 }
 
 // joinCgroups plans the moves into cgroups. Writing 0 to `tasks` from a single-threaded process
@@ -235,18 +276,21 @@ func (p *planner) hide(l *specs.Linux) {
 		p.close(p.target)
 		p.Bind(skip)
 	}
+	st, arg := p.Mem(256) // struct statx; stx_mode is the 16 bits at 28
 	for _, name := range l.MaskedPaths {
 		p.Doing("mask", name)
-		skip, dir, done := p.NewLabel(), p.NewLabel(), p.NewLabel()
+		skip, file, done := p.NewLabel(), p.NewLabel(), p.NewLabel()
 		p.openIn(name, unix.O_PATH, p.target).Ok(eNOENT, eNOTDIR).Else(skip)
-		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str("/dev/null"), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
-		p.attach(p.tree).Ok(eNOTDIR, eINVAL).Else(dir) // a file cannot cover a directory
-		p.Jump(done)
-		p.Bind(dir)
-		p.close(p.tree)
+		// A file cannot cover a directory. To find out by trying would cost 50 µs: a clone that
+		// is not attached goes with an RCU grace period.
+		p.Call("statx", unix.SYS_STATX, launch.Of(p.target), p.Str(""), launch.Hex(unix.AT_EMPTY_PATH), launch.Hex(unix.STATX_TYPE), arg)
+		p.Assert32(st[28:], unix.S_IFMT, unix.S_IFDIR, eACCES).Else(file)
 		p.newFS("tmpfs", "tmpfs", []string{"nr_blocks=1", "nr_inodes=1"}, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-		p.attach(p.tree)
+		p.Jump(done)
+		p.Bind(file)
+		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str("/dev/null"), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
 		p.Bind(done)
+		p.attach(p.tree)
 		p.close(p.tree)
 		p.close(p.target)
 		p.Bind(skip)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/sigpipe"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -146,22 +146,14 @@ func (p *Process) Wait() (int, error) {
 		p.child.Close()
 		return 0, nil
 	}
-	sigs := make(chan os.Signal, 64)
-	// Those that people and supervisors send. Asking for all 64 costs milliseconds of start-up.
-	signal.Notify(sigs, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)
-	defer signal.Stop(sigs)
+	sigs, err := catchSignals()
+	if err != nil {
+		return 0, err
+	}
 	finishTerminal := p.serveTerminal()
-	go func() {
-		for s := range sigs {
-			n, _ := s.(unix.Signal)
-			switch n {
-			case unix.SIGWINCH:
-				p.resize()
-			default:
-				unix.PidfdSendSignal(p.child.PidFD, n, nil, 0)
-			}
-		}
-	}()
+	if err := p.passOn(sigs); err != nil {
+		return 0, err
+	}
 	var ws unix.WaitStatus
 	for {
 		_, err := unix.Wait4(p.child.Pid, &ws, 0, nil)
@@ -182,6 +174,33 @@ func (p *Process) Wait() (int, error) {
 		return code, nil
 	}
 	return code, p.c.Delete(true)
+}
+
+// catchSignals asks for the signals that people and supervisors send.
+func catchSignals() (fd int, err error) {
+	return sigpipe.Open(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)
+}
+
+// passOn gives the process the signals that come from sigs, until it has ended.
+func (p *Process) passOn(sigs int) error {
+	set := []unix.PollFd{{Fd: int32(p.child.PidFD), Events: unix.POLLIN}, {Fd: int32(sigs), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(set, -1); err != nil && err != unix.EINTR {
+			return fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
+		}
+		var b [64]byte
+		n, _ := unix.Read(sigs, b[:])
+		for _, s := range b[:max(n, 0)] {
+			if unix.Signal(s) == unix.SIGWINCH {
+				p.resize()
+			} else {
+				unix.PidfdSendSignal(p.child.PidFD, unix.Signal(s), nil, 0)
+			}
+		}
+		if set[0].Revents != 0 {
+			return nil
+		}
+	}
 }
 
 func (p *Process) resize() {

@@ -66,8 +66,22 @@ done:
 	SYSCALL
 
 start:
-	MOVQ R12, SP
+	// Move argc, argv and its NULL down by a word, and put GOMAXPROCS=1 before the environment:
+	// with one processor the Go runtime starts no thread for work that is not there.
+	MOVQ 0(R12), CX
+	ADDQ $2, CX
+	MOVQ R12, SI
+	LEAQ -8(R12), DI
+	CLD
+	REP; MOVSQ
+	LEAQ procs<>(SB), AX
+	MOVQ AX, 0(DI)
+	LEAQ -8(R12), SP
 	JMP  _rt0_amd64_linux(SB)
+
+DATA procs<>+0(SB)/8, $"GOMAXPRO"
+DATA procs<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
+GLOBL procs<>(SB), RODATA, $16
 
 DATA self<>+0(SB)/8, $"/proc/se"
 DATA self<>+8(SB)/8, $"lf/exe\x00\x00"

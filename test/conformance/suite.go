@@ -191,7 +191,7 @@ func (s *suite) sweep(root string) int {
 	entries, _ := os.ReadDir(root)
 	n := 0
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		if !e.IsDir() || strings.ContainsAny(e.Name()[:1], ".@") { // crun's and keel's own
 			continue
 		}
 		n++

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -179,6 +180,7 @@ func (b *bench) close() {
 		_ = os.Remove(d)
 	}
 	b.null.Close()
+	_ = syscall.Unmount(filepath.Join(b.dir, "state"), syscall.MNT_DETACH) // EINVAL: not mounted yet
 	if err := os.RemoveAll(b.dir); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: cleaning up: %v\n", err)
 	}

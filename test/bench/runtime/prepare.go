@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // prepare makes the root file system, the bundles, the containers for exec, and the floor.
@@ -37,8 +38,16 @@ func (b *bench) prepare() error {
 			return err
 		}
 	}
+	// State directories are on a tmpfs, as /run is on a host: on ext4 removing one costs 0.1 ms.
+	state := filepath.Join(b.dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		return err
+	}
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "mode=700"); err != nil {
+		return fmt.Errorf("mount a tmpfs on %s: %w", state, err)
+	}
 	for _, p := range b.o.programs {
-		r := &bench1{program: p, root: filepath.Join(b.dir, "state-"+p.name), samples: make(map[string][]sample), weights: make(map[string]int64)}
+		r := &bench1{program: p, root: filepath.Join(state, p.name), samples: make(map[string][]sample), weights: make(map[string]int64)}
 		if err := os.Mkdir(r.root, 0o700); err != nil {
 			return err
 		}
