@@ -19,7 +19,7 @@ func (g *Group) prepareV2(d *groupDir, existed bool) error {
 	}
 	if g.pure() {
 		// As runc: every controller of the host, so that a later update finds its files.
-		has, err := g.host.V2Controllers()
+		has, err := g.layout().V2Controllers()
 		if err != nil && !isAbsent(err) {
 			return err
 		}

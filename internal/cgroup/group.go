@@ -138,11 +138,7 @@ func Load(h *Host, paths map[string]string) (*Group, error) {
 			return nil, fmt.Errorf("the state's cgroup path %q is not a clean absolute path", path)
 		}
 		if c == "" {
-			d := groupDir{v2: true, path: path}
-			if two := h.v2(); two != nil {
-				d.mount = two.Mount
-			}
-			g.dirs = append(g.dirs, d)
+			g.dirs = append(g.dirs, groupDir{v2: true, path: path})
 			continue
 		}
 		i := slices.IndexFunc(g.dirs, func(d groupDir) bool { return !d.v2 && d.path == path })
@@ -153,6 +149,29 @@ func Load(h *Host, paths map[string]string) (*Group, error) {
 		g.dirs[i].controllers = append(g.dirs[i].controllers, c)
 	}
 	return g, nil
+}
+
+// layout is the host's, found when it is first needed: most of what is done to an existing
+// group needs its paths alone.
+func (g *Group) layout() *Host {
+	if g.host == nil {
+		h, err := Detect()
+		if err != nil {
+			h = &Host{} // as on a host without cgroups: what needs more says so
+		}
+		g.host = h
+	}
+	return g.host
+}
+
+// mountOf is where the hierarchy of the v2 directory is mounted; "" when that cannot be told.
+func (g *Group) mountOf(d *groupDir) string {
+	if d.mount == "" {
+		if two := g.layout().v2(); two != nil {
+			d.mount = two.Mount
+		}
+	}
+	return d.mount
 }
 
 // Paths returns the group's directories by controller, "" for v2: what a state file keeps.
@@ -216,7 +235,7 @@ func (g *Group) two() *groupDir {
 // pure tells whether the group is on a host with v2 alone. A group on a hybrid host that only
 // its v2 directory is left of (rootless) is not.
 func (g *Group) pure() bool {
-	return len(g.dirs) == 1 && g.dirs[0].v2 && (len(g.host.Hierarchies) == 0 || g.host.Mode() == V2)
+	return len(g.dirs) == 1 && g.dirs[0].v2 && (len(g.layout().Hierarchies) == 0 || g.layout().Mode() == V2)
 }
 
 // one returns the v1 directory of a controller, or nil.
@@ -251,17 +270,17 @@ func (g *Group) locate(controller, field string) (*groupDir, error) {
 	if g.pure() {
 		return two, nil
 	}
-	if two != nil && two.mount != "" {
-		has, err := g.host.V2Controllers()
+	if two != nil && g.mountOf(two) != "" {
+		has, err := g.layout().V2Controllers()
 		if err == nil && slices.Contains(has, name2(controller)) {
-			if err := enableDown(two.mount, two.path, []string{name2(controller)}); err != nil {
+			if err := enableDown(g.mountOf(two), two.path, []string{name2(controller)}); err != nil {
 				return nil, &LimitError{Field: field, Err: err}
 			}
 			return two, nil
 		}
 	}
 	for _, name := range g.noRights {
-		if slices.Contains(strings.Split(name, ","), controller) || (name == "" && g.host.Mode() == V2) {
+		if slices.Contains(strings.Split(name, ","), controller) || (name == "" && g.layout().Mode() == V2) {
 			return nil, &LimitError{Field: field, Err: fmt.Errorf("no rights to make a group in the %s hierarchy", controller)}
 		}
 	}

@@ -214,8 +214,9 @@ func (g *Group) initDir(d *groupDir, initPid int) string {
 	if err != nil {
 		return d.path
 	}
-	own := d.mount + parseProcCgroup(text)[""]
-	if d.mount == "" || !strings.HasPrefix(own, d.path+"/") || strings.Contains(own, "/../") {
+	mount := g.mountOf(d)
+	own := mount + parseProcCgroup(text)[""]
+	if mount == "" || !strings.HasPrefix(own, d.path+"/") || strings.Contains(own, "/../") {
 		return d.path // not below the container's own group: not our business
 	}
 	return own

@@ -92,7 +92,6 @@ func keepsOOMScore(p *specs.Process) bool {
 //   - it gets another OOM score than the runtime has: the kernel gives it to all who share;
 //   - the memory limit is so low that it may be killed for it: the kernel kills all who share.
 func mayShare(s *specs.Spec, namespaces uint64) bool {
-	const lowLimit = 16 << 20
 	for _, n := range s.Linux.Namespaces {
 		if n.Path != "" && n.Type == specs.PIDNamespace {
 			return false
@@ -104,6 +103,25 @@ func mayShare(s *specs.Spec, namespaces uint64) bool {
 	if !keepsOOMScore(s.Process) {
 		return false
 	}
+	return roomToShare(s)
+}
+
+// roomToShare tells whether the memory limit is far above what a start needs.
+func roomToShare(s *specs.Spec) bool {
+	const lowLimit = 16 << 20
 	r := s.Linux.Resources
 	return r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit < 0 || *r.Memory.Limit >= lowLimit
+}
+
+// mayShareExec is [mayShare] for a process that joins a container. Processes exist that see
+// it, but they may not trace it: it is not dumpable, and CAP_SYS_PTRACE counts in the initial
+// user namespace alone. A container with that and the initial user namespace can take over a
+// joining process, and with it the host, whether the memory is shared or not. Where
+// fs.suid_dumpable is 1 the switch of the user would make it dumpable for the time of one call.
+func mayShareExec(c *Container, s *ocispec.Config) bool {
+	if c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.Rootless || c.r.Rootless || !roomToShare(&s.Spec) {
+		return false
+	}
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/sys/fs/suid_dumpable")
+	return err == nil && len(b) > 0 && b[0] != '1'
 }

@@ -80,9 +80,5 @@ func (c *Container) Config() (*ocispec.Config, error) {
 func (c *Container) Group() (*cgroup.Group, error) { return c.cgroup() }
 
 func (c *Container) cgroup() (*cgroup.Group, error) {
-	h, err := c.r.cgroups()
-	if err != nil {
-		return nil, err
-	}
-	return cgroup.Load(h, c.Cgroups)
+	return cgroup.Load(c.r.cgroupHost, c.Cgroups)
 }

@@ -96,7 +96,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	p.finish(ending{proc: o.Process, filter: filter, keyring: "", startFD: -1, statusFD: -1, preserve: o.PreserveFDs,
 		setgroups: !c.Rootless, limits: clampLimits(o.Process.Rlimits, c.r.Warn)})
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	clone := launch.Clone{Cgroup: cgroupFD}
+	clone := launch.Clone{Cgroup: cgroupFD, Share: mayShareExec(c, spec)}
 	if c.Namespaces&unix.CLONE_NEWPID != 0 {
 		clone.PidNS = pidfd
 	}

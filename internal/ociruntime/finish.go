@@ -90,6 +90,8 @@ func (p *planner) finish(e ending) {
 	p.Call("setresgid", unix.SYS_SETRESGID, gid, gid, gid)
 	p.Call("setresuid", unix.SYS_SETRESUID, uid, uid, uid)
 	p.prctl("", launch.Int(unix.PR_SET_KEEPCAPS), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
+	// The switch makes the process as dumpable as fs.suid_dumpable says.
+	p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
 	// A filter needs CAP_SYS_ADMIN (or no_new_privs) to install. It stays until then, so
 	// that the filter sees nothing but capset and execve.
 	keep := uint64(0)
