@@ -25,12 +25,14 @@ const containerID = "<container-id>"
 
 // verbs are the commands in the order of the help text.
 func verbs() []string {
-	return []string{"create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "resume", "run", "spec", "start", "state", "update"}
+	return []string{"checkpoint", "create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update"}
 }
 
 // lookup finds a verb: a switch, so that start-up builds no table.
 func lookup(verb string) (command, bool) {
 	switch verb {
+	case "checkpoint":
+		return checkpointCommand(), true
 	case "create":
 		return createCommand(), true
 	case "delete":
@@ -49,6 +51,8 @@ func lookup(verb string) (command, bool) {
 		return pauseCommand(), true
 	case "ps":
 		return psCommand(), true
+	case "restore":
+		return restoreCommand(), true
 	case "resume":
 		return resumeCommand(), true
 	case "run":
@@ -139,9 +143,9 @@ func help() string {
 		"USAGE:\n   keel [global options] command [command options] [arguments...]\n\nCOMMANDS:\n")
 	for _, v := range verbs() {
 		c, _ := lookup(v)
-		fmt.Fprintf(&b, "   %-10s%s\n", v, c.brief)
+		fmt.Fprintf(&b, "   %-12s%s\n", v, c.brief)
 	}
-	b.WriteString("   help, h   show the commands, or help for one\n\nGLOBAL OPTIONS:\n")
+	b.WriteString("   help, h     show the commands, or help for one\n\nGLOBAL OPTIONS:\n")
 	describe(&b, globalOptions())
 	return b.String()
 }

@@ -50,7 +50,7 @@ func globalOptions() []option {
 		{name: "root", value: true, usage: "`directory` for the containers' state, on a tmpfs (default: /run/keel, for users $XDG_RUNTIME_DIR/keel)"},
 		{name: "systemd-cgroup", usage: "make cgroups through systemd; cgroupsPath is slice:prefix:name"},
 		{name: "rootless", value: true, usage: "tolerate missing rights in cgroups: true, false or auto (default: auto)"},
-		{name: "criu", value: true, hidden: true},
+		{name: "criu", value: true, usage: "`path` to the criu binary used for checkpoint and restore (default: criu, from $PATH)"},
 		{name: "help", short: "h", usage: "show help"},
 		{name: "version", short: "v", usage: "print the version"},
 	}
@@ -115,7 +115,7 @@ func newRuntime(g options, l *logger) (*ociruntime.Runtime, error) {
 	if g.is("systemd-cgroup") {
 		return nil, errors.New("--systemd-cgroup is not supported yet; use a cgroupsPath of the file system")
 	}
-	r := &ociruntime.Runtime{Warn: func(msg string) { l.write("warning", msg) }, Debug: func(msg string) { l.write("debug", msg) }}
+	r := &ociruntime.Runtime{Criu: g.get("criu"), Warn: func(msg string) { l.write("warning", msg) }, Debug: func(msg string) { l.write("debug", msg) }}
 	switch v := g.get("rootless"); v {
 	case "true":
 		r.Rootless = true

@@ -23,6 +23,7 @@ type Runtime struct {
 	Root          string // state directory
 	SystemdCgroup bool
 	Rootless      bool
+	Criu          string // path, or a name to look up in $PATH; "" for "criu"
 	Warn          func(string)
 	Debug         func(string)
 
@@ -92,13 +93,13 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if !filepath.IsAbs(rootfs) {
 		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
-	b := &box{spec: s, console: -1, noPivot: o.NoPivot, sources: map[int]int{}}
+	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}}
 	if s.Hooks != nil {
 		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0
 	}
 	stateRoot := r.Root
 	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: config}
-	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless}
+	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal)}
 	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
 		return nil, fmt.Errorf("open root.path: %w", err)
 	}

@@ -24,8 +24,9 @@ type box struct {
 	newFlags    uint64 // namespaces that are new
 	unshare     uint64 // those of them that the child makes, while the runtime goes on; the rest come by clone3
 	noPivot     bool
-	hooksBefore bool // the parent runs hooks before pivot_root
-	entered     bool // the plan has joined the cgroups
+	hooksBefore bool  // the parent runs hooks before pivot_root
+	entered     bool  // the plan has joined the cgroups
+	nulls       []int // standard descriptors to replace by the container's /dev/null
 }
 
 const noticeHooks = 2
@@ -82,6 +83,7 @@ func (p *planner) planCreate(b *box) error {
 	}
 	if hasMount(s, "/dev") {
 		p.devices(b)
+		p.ownNull(b.nulls)
 	}
 	p.enter(b)
 	if s.Process != nil && s.Process.Terminal {

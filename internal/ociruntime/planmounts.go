@@ -211,6 +211,7 @@ func (p *planner) terminal(console int, size *specs.Box, bindConsole bool) {
 		p.close(p.tree)
 		p.close(p.target)
 	}
+	p.Doing("hand over", "the terminal")
 	p.sendFD(console, master)
 	p.Doing("take", "the terminal")
 	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(peer), launch.Hex(unix.TIOCSCTTY), launch.Int(0))

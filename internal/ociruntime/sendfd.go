@@ -9,7 +9,6 @@ import (
 
 // sendFD plans sendmsg(2) of the descriptor in a slot, with one byte, over a socket.
 func (p *planner) sendFD(socket int, s launch.Slot) {
-	p.Doing("hand over", "the terminal")
 	data, _ := p.Mem(1)
 	iov, _ := p.Mem(int(unsafe.Sizeof(unix.Iovec{})))
 	*(*unix.Iovec)(unsafe.Pointer(&iov[0])) = unix.Iovec{Base: &data[0], Len: 1}

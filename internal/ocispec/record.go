@@ -19,6 +19,7 @@ type Record struct {
 	SystemdUnit string            // unit that systemd made for the container; empty: none
 	Namespaces  uint64            // CLONE_NEW* flags of what the container does not share with its creator
 	Rootless    bool
+	Descriptors []string // what init's standard descriptors were when it was made, "pipe:[7]": for a checkpoint
 }
 
 // AppendRecord appends a record as JSON in one line.
@@ -57,12 +58,16 @@ func AppendRecord(b []byte, s *Record) []byte {
 		w.Name("rootless")
 		w.Bool(true)
 	}
+	if len(s.Descriptors) > 0 {
+		w.Name("external_descriptors")
+		w.Strings(s.Descriptors)
+	}
 	w.Close('}')
 	return w.B
 }
 
 var recordNames = [...]string{"ociVersion", "id", "bundle", "rootfs", "annotations", "created", "owner", "init_process_pid",
-	"init_process_start", "cgroup_paths", "systemd_unit", "namespaces", "rootless"}
+	"init_process_start", "cgroup_paths", "systemd_unit", "namespaces", "rootless", "external_descriptors"}
 
 // DecodeRecord reads a record. An error is an *[Error].
 func DecodeRecord(b []byte) (*Record, error) {
@@ -129,6 +134,9 @@ func (r *reader) record(s *Record) {
 		case "rootless":
 			r.once(&seen, 12)
 			r.bool(&s.Rootless)
+		case "external_descriptors":
+			r.once(&seen, 13)
+			stringArray(r, &s.Descriptors)
 		default:
 			r.unknown(k, recordNames[:], &others)
 		}
