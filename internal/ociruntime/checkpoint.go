@@ -103,6 +103,7 @@ func (c *Container) checkpoint(o CheckpointOptions) error {
 			return err
 		}
 	}
+	files.forget(dumpLog)
 	server, err := c.r.startCriu(criuStart{})
 	if err != nil {
 		return err

@@ -230,6 +230,9 @@ func (f criuFiles) logDir() int {
 	return f.images
 }
 
+// forget removes the log of another time, so that [criuFiles.explain] does not quote it.
+func (f criuFiles) forget(log string) { unix.Unlinkat(f.logDir(), log, 0) }
+
 // explain adds to what went wrong what criu's log says, and where it is.
 func (f criuFiles) explain(err error, log string, ws unix.WaitStatus) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {

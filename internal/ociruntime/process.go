@@ -22,6 +22,7 @@ type Process struct {
 	keep   bool
 	exec   bool
 	master int // our end of the terminal, or -1
+	sigs   int // of catchSignals, or 0
 }
 
 // Pid is the host's number of the process.
@@ -146,12 +147,14 @@ func (p *Process) Wait() (int, error) {
 		p.child.Close()
 		return 0, nil
 	}
-	sigs, err := catchSignals()
-	if err != nil {
-		return 0, err
+	if p.sigs == 0 {
+		var err error
+		if p.sigs, err = catchSignals(); err != nil {
+			return 0, err
+		}
 	}
 	finishTerminal := p.serveTerminal()
-	if err := p.passOn(sigs); err != nil {
+	if err := p.passOn(p.sigs); err != nil {
 		return 0, err
 	}
 	var ws unix.WaitStatus

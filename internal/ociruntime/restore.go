@@ -169,6 +169,12 @@ func (t *restoring) restore(proc *Process) (err error) {
 	if t.o.Work == "" {
 		start.dirs = start.dirs[:1]
 	}
+	if !proc.detach { // the processes run before criu has ended
+		if proc.sigs, err = catchSignals(); err != nil {
+			return err
+		}
+	}
+	t.files.forget(restoreLog)
 	server, err := c.r.startCriu(start)
 	if err != nil {
 		return err
@@ -194,7 +200,7 @@ func (t *restoring) restore(proc *Process) (err error) {
 	case t.spec.Process.Terminal && !t.sent:
 		return errors.New("process.terminal is set, but the checkpoint has no terminal")
 	}
-	return publish(proc.child, t.o.PidFile, "")
+	return nil
 }
 
 // notified does what criu waits for.
@@ -233,7 +239,7 @@ func (t *restoring) notified(n criu.Notice) error {
 	return nil
 }
 
-// adopt takes over the restored init, a child of ours, and writes the state.
+// adopt takes over the restored init, a child of ours, and writes the state and the pid file.
 func (t *restoring) adopt(pid int) (err error) {
 	c := t.c
 	if t.proc.child, err = launch.Adopt(pid); err != nil {
@@ -248,7 +254,13 @@ func (t *restoring) adopt(pid int) (err error) {
 	if differs(pid, "time") {
 		c.Namespaces |= unix.CLONE_NEWTIME
 	}
-	return c.save()
+	if err := c.save(); err != nil {
+		return err
+	}
+	if t.o.PidFile != "" {
+		t.undo.add(func() { os.Remove(t.o.PidFile) })
+	}
+	return publish(t.proc.child, t.o.PidFile, "")
 }
 
 // differs tells whether a process is in another namespace than this program.
