@@ -133,7 +133,7 @@ var callsByString = map[string][]string{
 }
 
 // runtimePackages run with paths that a container's file system can influence.
-var runtimePackages = []string{"internal/ociruntime", "internal/launch", "internal/keel"}
+var runtimePackages = []string{"internal/ociruntime", "internal/criu", "internal/launch", "internal/keel"}
 
 const pathLedger = "docs/dev/path-strings.txt"
 

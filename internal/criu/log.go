@@ -36,20 +36,21 @@ func LogErrors(dir int, name string) []string {
 	return errorLines(b[:n])
 }
 
-// errorLines finds lines like "(00.009220) Error (criu/vdso.c:381): vdso: Unexpected …".
+// errorLines finds lines like "(00.009220) Error (criu/vdso.c:381): vdso: Unexpected …", of criu
+// itself, and "(00.040210)      1: Error (criu/mount.c:2517): …", of process 1 that it restores.
 func errorLines(log []byte) []string {
 	var out []string
 	for len(log) > 0 {
 		line, rest, _ := bytes.Cut(log, []byte("\n"))
 		log = rest
-		_, text, ok := bytes.Cut(line, []byte(") Error "))
-		if !ok {
+		_, text, ok := bytes.Cut(line, []byte(" Error ("))
+		if !ok || line[0] != '(' {
 			continue
 		}
 		if len(out) == maxLogLines {
 			out = append(out[:0], out[1:]...)
 		}
-		out = append(out, printable(bytes.TrimSpace(text)))
+		out = append(out, printable(append([]byte{'('}, bytes.TrimSpace(text)...)))
 	}
 	return out
 }

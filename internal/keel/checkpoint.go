@@ -3,7 +3,6 @@ package keel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -98,11 +97,8 @@ func criuOptions(o options) (ociruntime.CriuOptions, error) {
 			continue
 		}
 		abs, err := filepath.Abs(*p)
-		if err == nil {
-			err = os.MkdirAll(abs, 0o700) // memory of the container's
-		}
 		if err != nil {
-			return c, fmt.Errorf("make the directory for criu: %w", err)
+			return c, err
 		}
 		*p = abs
 	}

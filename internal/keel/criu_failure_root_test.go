@@ -1,6 +1,7 @@
 package keel
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -124,6 +125,43 @@ func TestRootRestoreFailureLeavesNothing(t *testing.T) {
 	if s, _ := b.status("c"); s != "running" {
 		t.Errorf("after a second restore of the name: %s", s)
 	}
+}
+
+// TestRootRestoreHostileRoot: a root that was changed between checkpoint and restore leads nothing
+// out of it. criu itself mounts by path, so that the mount points are looked at before.
+func TestRootRestoreHostileRoot(t *testing.T) {
+	canary := t.TempDir()
+	if err := os.WriteFile(filepath.Join(canary, "token"), []byte("canary"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	source := t.TempDir()
+	b := newCriuBox(t, func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: source, Destination: "/data", Options: []string{"bind"}},
+			specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/scratch"})
+	}, "sh", "-c", count)
+	b.start("c")
+	b.counts(1)
+	b.inside("c", "sh", "-c", "echo out > /scratch/token; echo out > /data/token")
+	b.checkpoint("c")
+	for _, name := range []string{"proc", "sys", "data", "scratch", "dev"} {
+		at := filepath.Join(b.bundle, "rootfs", name)
+		if err := errors.Join(os.Remove(at), os.Symlink(canary, at)); err != nil {
+			t.Fatal(err)
+		}
+		if log, err := b.tryRestore("c"); err == nil || !strings.Contains(log, "make the mount point /"+name) {
+			t.Errorf("restore with /%s a link out of the root: %v, %q", name, err, log)
+		}
+		b.gone("c", 0)
+		text, err := os.ReadFile(filepath.Join(canary, "token"))
+		if left, _ := os.ReadDir(canary); len(left) != 1 || string(text) != "canary" || err != nil {
+			t.Fatalf("with /%s a link, the canary has %v, %q, %v", name, left, text, err)
+		}
+		if err := errors.Join(os.Remove(at), os.Mkdir(at, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.restore("c")
+	b.counts(b.count())
 }
 
 // TestRootRestoreHooks: prestart and createRuntime hooks run while the namespaces are there and the

@@ -158,6 +158,11 @@ func (b *criuBox) gone(id string, pid int) {
 	}
 }
 
+// shell is a call of keel through a script, which gets it as "$@".
+func (b *box) shell(script string, args ...string) *exec.Cmd {
+	return exec.Command("/bin/sh", append([]string{"-c", script, "sh", b.keel, "--root", b.state}, args...)...)
+}
+
 // cgroup is the path of the box's cgroup in each hierarchy.
 func (b *box) cgroup() (path string) {
 	b.t.Helper()

@@ -210,7 +210,7 @@ func openFiles(images, work string, make bool, undo *undoList) (f criuFiles, err
 
 func openDir(name string, make bool, undo *undoList) (int, error) {
 	if make {
-		if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.MkdirAll(name, 0o700); err != nil { // they hold the container's memory
 			return -1, err
 		}
 	}

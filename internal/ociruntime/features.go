@@ -23,7 +23,7 @@ func AppendFeatures(b []byte, version string) []byte {
 	w.Name("linux")
 	linuxFeatures(w)
 	w.Name("annotations")
-	w.StringMap(map[string]string{"org.hull-dev.keel.version": version})
+	w.StringMap(map[string]string{"org.hull-dev.keel.version": version, "org.opencontainers.runc.checkpoint.enabled": "true"})
 	w.Close('}')
 	return w.B
 }

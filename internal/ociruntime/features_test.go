@@ -20,7 +20,7 @@ func TestFeatures(t *testing.T) {
 	}
 	l := f.Linux
 	if f.OCIVersionMin != "1.0.0" || f.OCIVersionMax != "1.3.0" || len(f.Hooks) != 6 || len(l.Capabilities) != 41 || l.Capabilities[0] != "CAP_CHOWN" ||
-		f.Annotations["org.hull-dev.keel.version"] != "1.2.3" || !*l.Cgroup.V1 || !*l.Seccomp.Enabled || len(l.Seccomp.Actions) == 0 || len(l.Seccomp.SupportedFlags) == 0 {
+		f.Annotations["org.hull-dev.keel.version"] != "1.2.3" || f.Annotations["org.opencontainers.runc.checkpoint.enabled"] != "true" || !*l.Cgroup.V1 || !*l.Seccomp.Enabled || len(l.Seccomp.Actions) == 0 || len(l.Seccomp.SupportedFlags) == 0 {
 		t.Errorf("features: %+v, linux %+v", f, l)
 	}
 	if !slices.Contains(f.MountOptions, "rro") {

@@ -37,13 +37,8 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 		p.close(p.target)
 		return nil
 	}
-	// /proc and /sys of the root must be plain directories: through a link or a volume there
-	// later writes would go elsewhere (CVE-2019-16884, CVE-2019-19921, CVE-2023-27561).
 	if m.Type == "proc" || m.Type == "sysfs" {
-		made := p.NewLabel()
-		p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.root), p.Str(rel(dest)), launch.Oct(0o755)).Ok(eEXIST, eNOENT).Else(made)
-		p.Bind(made)
-		p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(dest)), p.How(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
+		p.plainDir(dest)
 	} else {
 		p.resolve(dest, false)
 	}
@@ -71,6 +66,16 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 	p.close(p.tree)
 	p.close(p.target)
 	return nil
+}
+
+// plainDir opens the mount point of a procfs or sysfs into p.target. It must be a plain directory
+// of the root: through a link or a volume there later writes would go elsewhere (CVE-2019-16884,
+// CVE-2019-19921, CVE-2023-27561).
+func (p *planner) plainDir(dest string) {
+	made := p.NewLabel()
+	p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.root), p.Str(rel(dest)), launch.Oct(0o755)).Ok(eEXIST, eNOENT).Else(made)
+	p.Bind(made)
+	p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(dest)), p.How(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
 }
 
 func hasKey(data []string, key string) bool {

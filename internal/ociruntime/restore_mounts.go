@@ -129,8 +129,13 @@ func (t *restoring) mountPoints() error {
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(root), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	p.Set(p.root, root)
 	point := func(m specs.Mount, file bool) {
-		p.Doing("make the mount point", m.Destination)
-		p.resolve(path.Clean("/"+m.Destination), file)
+		dest := path.Clean("/" + m.Destination)
+		p.Doing("make the mount point", dest)
+		if m.Type == "proc" || m.Type == "sysfs" {
+			p.plainDir(dest)
+			return
+		}
+		p.resolve(dest, file)
 	}
 	filled := func(i int) bool {
 		for _, m := range t.spec.Mounts[:i] {
