@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -186,6 +187,48 @@ func TestRootRestoreHooks(t *testing.T) {
 	b.checkpoint("c")
 	if got := b.hooks(); !strings.Contains(got, "\npoststop {") {
 		t.Errorf("after a checkpoint: %q; want the poststop hook: the container is deleted", got)
+	}
+}
+
+// TestRootRestoreKilled: when keel is killed during a restore, criu goes with it, and delete cleans up.
+func TestRootRestoreKilled(t *testing.T) {
+	b := newCriuBox(t, nil, "sh", "-c", count)
+	b.start("c")
+	b.counts(1)
+	b.checkpoint("c")
+	stopped := b.count()
+	b.config(func(s *specs.Spec) {
+		h := b.hook("waiting", 0)
+		h.Args[2] += "; sleep 0.5"
+		h.Args[2] = strings.Replace(h.Args[2], "exit 0; ", "", 1)
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{h}}
+	})
+	cmd := exec.Command(b.keel, "--root", b.state, "--criu", b.criu, "restore", "-d", "--image-path", b.images, "-b", b.bundle, "c")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if b.hooks() != "" {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	_, pid := b.status("c")
+	criu, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
+	if err != nil || pid == 0 {
+		t.Fatalf("during a restore: init %d, %v", pid, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	b.ok("delete", "--force", "c")
+	b.gone("c", pid)
+	for p := range strings.FieldsSeq(string(criu)) {
+		if stat, err := os.ReadFile("/proc/" + p + "/stat"); err == nil && strings.Contains(string(stat), " (criu) ") && !strings.Contains(string(stat), ") Z ") {
+			t.Errorf("criu is left: %s", stat)
+		}
+	}
+	if n := b.count(); n != stopped {
+		t.Errorf("the count goes on: %d, then %d", stopped, n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/criu"
 	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -139,12 +140,16 @@ func (o *CriuOptions) options(f criuFiles, log string) *criu.Options {
 	}
 }
 
-// thawLeft lets a container go on that a criu which died has left frozen.
+// thawLeft lets a container go on that a criu which died has left frozen, or about to be.
 func (c *Container) thawLeft() error {
-	if !c.alive() || !c.frozen() {
-		return nil
+	g, err := c.cgroup()
+	if err != nil {
+		return err
 	}
-	return c.Resume()
+	if s, err := g.State(); err != nil || s != cgroup.Frozen && s != cgroup.Freezing {
+		return err
+	}
+	return g.Thaw()
 }
 
 func checkStatusFD(fd int) error {

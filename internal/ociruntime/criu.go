@@ -58,6 +58,10 @@ func (r *Runtime) startCriu(s criuStart) (server *criuServer, err error) {
 	p.joinCgroups(s.join)
 	if s.mounts != nil {
 		clone.Flags |= unix.CLONE_NEWNS
+		// A criu that restores for nobody would hold on to what it has made: it dies with us. One that
+		// dumps must not: when we hang up it puts the processes in order first.
+		p.Doing("tie criu to", "this program")
+		p.prctl("", launch.Int(unix.PR_SET_PDEATHSIG), launch.Int(int(unix.SIGKILL)), launch.Int(0), launch.Int(0), launch.Int(0))
 		s.mounts(p)
 	}
 	for _, dir := range s.dirs {

@@ -208,7 +208,11 @@ func (t *restoring) notified(n criu.Notice) error {
 	c := t.c
 	switch n.Script {
 	case "setup-namespaces": // they are there and empty
-		c.InitPid = n.Pid
+		// The state is written already here, so that `delete --force` can clean up after a restore
+		// that was killed.
+		if err := c.setInit(n.Pid); err != nil {
+			return err
+		}
 		if err := t.loopback(n.Pid); err != nil {
 			return err
 		}
@@ -246,21 +250,27 @@ func (t *restoring) adopt(pid int) (err error) {
 		return fmt.Errorf("take over init process %d: %w", pid, err)
 	}
 	t.undo.add(t.proc.child.Kill)
-	c.InitPid, c.Created = pid, time.Now().UTC()
-	if c.InitStart, err = startTime(pid); err != nil {
-		return err
-	}
 	// criu restores clocks with a time namespace, also where there was none before.
 	if differs(pid, "time") {
 		c.Namespaces |= unix.CLONE_NEWTIME
 	}
-	if err := c.save(); err != nil {
+	c.Created = time.Now().UTC()
+	if err := c.setInit(pid); err != nil {
 		return err
 	}
 	if t.o.PidFile != "" {
 		t.undo.add(func() { os.Remove(t.o.PidFile) })
 	}
 	return publish(t.proc.child, t.o.PidFile, "")
+}
+
+// setInit writes the state with an init.
+func (c *Container) setInit(pid int) (err error) {
+	c.InitPid = pid
+	if c.InitStart, err = startTime(pid); err != nil {
+		return err
+	}
+	return c.save()
 }
 
 // differs tells whether a process is in another namespace than this program.
