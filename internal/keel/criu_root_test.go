@@ -202,6 +202,8 @@ func TestRootCheckpointGoesOn(t *testing.T) {
 		t.Errorf("the count goes on after the checkpoint: %d, then %d", stopped, n)
 	}
 
+	// Another container: another name, and other cgroups.
+	b.config(func(s *specs.Spec) { s.Linux.CgroupsPath += "-moved" })
 	file := filepath.Join(t.TempDir(), "pid")
 	b.restore("d", "--pid-file", file)
 	s, pid := b.status("d")
@@ -218,7 +220,13 @@ func TestRootCheckpointGoesOn(t *testing.T) {
 	if out := b.inside("d", "ps"); !strings.Contains(out, "1 0        /bin/busybox sh -c") {
 		t.Errorf("ps inside:\n%s", out)
 	}
-	// The restored processes are in a cgroup of the container's own.
+	if own, init := b.inside("d", "readlink", "/proc/self/ns/time"), b.inside("d", "readlink", "/proc/1/ns/time"); own != init {
+		t.Errorf("exec is in %s, init in %s", own, init)
+	}
+	groups, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil || strings.Count(string(groups), b.cgroup()+"\n") != strings.Count(string(groups), "\n") {
+		t.Errorf("init is in the cgroups\n%s%v\nwant %s", groups, err, b.cgroup())
+	}
 	b.ok("pause", "d")
 	before := b.count()
 	time.Sleep(150 * time.Millisecond)
@@ -253,6 +261,27 @@ func TestRootCheckpointPaused(t *testing.T) {
 		t.Errorf("after restore: %s", s)
 	}
 	b.counts(stopped)
+}
+
+// waitingHook makes the restore of a container last: its hook writes a word and then sleeps.
+func (b *criuBox) waitingHook(seconds string) {
+	b.t.Helper()
+	b.config(func(s *specs.Spec) {
+		h := b.hook("waiting", 0)
+		h.Args[2] = strings.Replace(h.Args[2], "exit 0", "sleep "+seconds, 1)
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{h}}
+	})
+}
+
+func (b *criuBox) hookRuns() {
+	b.t.Helper()
+	for range 1000 {
+		if b.hooks() != "" {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.t.Fatal("the hook does not run")
 }
 
 // TestRootRestoreForeground: standard descriptors that were pipes are those of keel restore
@@ -310,6 +339,16 @@ func TestRootRestoreForeground(t *testing.T) {
 	cmd.Process.Signal(unix.SIGTERM)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("keel restore: %v; want the status of init, 7", err)
+	}
+	b.gone("c", 0)
+
+	// A signal that comes before there is an init is for init all the same.
+	b.waitingHook("0.2")
+	cmd, _, _ = run("restore", "--image-path", b.images, "-b", b.bundle, "c")
+	b.hookRuns()
+	cmd.Process.Signal(unix.SIGTERM)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("keel restore with an early signal: %v; want the status of init, 7", err)
 	}
 	b.gone("c", 0)
 }
