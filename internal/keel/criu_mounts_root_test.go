@@ -3,6 +3,7 @@ package keel
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func TestRootCheckpointMounts(t *testing.T) {
 		s.Mounts = append(s.Mounts,
 			bind("dir", "/data"),
 			bind("nested", "/data/inner/deep"), // its mount point is in the bind before
-			bind("file", "/etc/file", "ro"),
+			bind("file", "/etc/file", "ro", "rprivate"),
 			bind("file", "/link/linked"), // /link is a link to /linked
 			specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/scratch", Options: []string{"nosuid", "size=1m"}},
 			bind("below", "/scratch/below"))
@@ -47,7 +48,8 @@ func TestRootCheckpointMounts(t *testing.T) {
 		return b.inside("c", "sh", "-c", `cat /data/a /data/inner/deep/b /etc/file /linked/linked /scratch/mine /scratch/below; echo
 			echo x > /etc/file; echo x > /proc/sys/kernel/domainname; wc -c < /proc/cpuinfo; ls /proc/acpi | wc -l
 			test -e /sys/fs/cgroup/freezer/tasks && cat /sys/fs/cgroup/freezer/freezer.state
-			cat /proc/self/mountinfo | while read id parent dev from to options; do echo $to; done | sort`)
+			cat /proc/self/mountinfo | while read id parent dev from to options tag rest; do
+				test "${tag#master:}" = "$tag" && tag=alone; test "$to" = / || echo $to $tag; done | sort`)
 	}
 	before := look()
 	if !strings.HasPrefix(before, "dirnestedfilefilekept\nbelow\n0\n0\n") {
@@ -70,6 +72,16 @@ func TestRootCheckpointMounts(t *testing.T) {
 		t.Errorf("a read-only bind was written to: %q, %v", text, err)
 	}
 	b.counts(b.count())
+}
+
+// TestRootCheckpointOnASharedHost: where the host's mounts are shared, as systemd makes them, those of
+// a container are its slaves, also when they are restored. The "host" is a mount namespace.
+func TestRootCheckpointOnASharedHost(t *testing.T) {
+	workingCriu(t)
+	cmd := exec.Command("unshare", "--mount", "--propagation", "shared", os.Args[0], "-test.run=^TestRootCheckpoint(Mounts|GoesOn)$", "-test.count=1", "-test.v")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestRootCheckpointNamespaces: with a cgroup namespace criu mounts the cgroups; with a user

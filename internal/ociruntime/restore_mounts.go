@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hull-dev/hull/internal/criu"
@@ -16,14 +17,18 @@ import (
 // criuDir holds, while a container is restored, the mount points of criu's mount namespace:
 //
 //	STATE/ID/criu/root  the root: criu wants a mount, whose parent is not mounted over
-//	STATE/ID/criu/N     the source of mounts[N]
+//	STATE/ID/criu/N     the source of mounts[N], when that is a private mount
 //
 // The mounts are only in that namespace. They go with criu, however it ends.
 const criuDir = "criu"
 
-// mounts makes ready what criu mounts, as create does: each bind source is resolved once, here,
-// and gets its attributes; criu binds a copy, with all of them. It returns the steps that put
-// them where criu finds them.
+// mounts makes ready what criu mounts, as create does: the source of a private bind is resolved
+// once, here, and gets its attributes; criu binds a copy, with all of them. It returns the steps
+// that put them where criu finds them.
+//
+// A bind that is in a peer group of the host's is made from its path, as in runc: criu puts it back
+// into the group by MOVE_MOUNT_SET_GROUP from one of the group's sources, whose root must hold
+// those of all others (do_set_group in fs/namespace.c), as the host's own mount does.
 func (t *restoring) mounts(opts *criu.Options) (func(p *planner), error) {
 	dir := filepath.Join(t.c.dir, criuDir)
 	opts.Root = filepath.Join(dir, "root")
@@ -40,6 +45,14 @@ func (t *restoring) mounts(opts *criu.Options) (func(p *planner), error) {
 	}
 	list := []placed{{root, opts.Root}}
 	err = t.binds(func(i, fd int, m specs.Mount, file bool) error {
+		if !private(m) {
+			source := m.Source
+			if !filepath.IsAbs(source) {
+				source = filepath.Join(t.c.Bundle, source)
+			}
+			opts.ExternalMounts = append(opts.ExternalMounts, criu.ExternalMount{Key: path.Clean("/" + m.Destination), Value: source})
+			return nil
+		}
 		p := placed{fd, filepath.Join(dir, itoa(uint64(i)))}
 		list = append(list, p)
 		opts.ExternalMounts = append(opts.ExternalMounts, criu.ExternalMount{Key: path.Clean("/" + m.Destination), Value: p.dest})
@@ -71,6 +84,13 @@ func (t *restoring) mounts(opts *criu.Options) (func(p *planner), error) {
 			p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(m.tree), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str(m.dest), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 		}
 	}, nil
+}
+
+// private tells whether a bind is in no peer group. An id-mapped one is taken for private: from its
+// path it would not be mapped.
+func private(m specs.Mount) bool {
+	o := parseMountOptions(m)
+	return slices.Contains(o.Propagation, unix.MS_PRIVATE) || slices.Contains(o.Propagation, unix.MS_PRIVATE|unix.MS_REC) || len(m.UIDMappings)+len(m.GIDMappings) > 0
 }
 
 // root clones the root file system.
