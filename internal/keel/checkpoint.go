@@ -158,11 +158,11 @@ func pageServer(v string) (*criu.PageServer, error) {
 		address = ""
 	}
 	if address == "" || port == "" {
-		return nil, errors.New("Use --page-server ADDRESS:PORT to specify page server")
+		return nil, errors.New("use --page-server ADDRESS:PORT to specify page server")
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return nil, errors.New("Invalid port number")
+		return nil, errors.New("invalid port number of --page-server")
 	}
 	return &criu.PageServer{Address: address, Port: int(n)}, nil
 }

@@ -81,11 +81,11 @@ func TestRootCheckpointRequest(t *testing.T) {
 	for option, want := range map[string]string{
 		"--manage-cgroups-mode=none": "invalid manage-cgroups-mode value",
 		"--empty-ns=uts":             `namespace "uts" is not supported`,
-		"--page-server=77":           "Use --page-server ADDRESS:PORT",
-		"--page-server=::1:77":       "Use --page-server ADDRESS:PORT",
-		"--page-server=host:":        "Use --page-server ADDRESS:PORT",
-		"--page-server=host:0":       "Invalid port number",
-		"--page-server=host:65536":   "Invalid port number",
+		"--page-server=77":           "use --page-server ADDRESS:PORT",
+		"--page-server=::1:77":       "use --page-server ADDRESS:PORT",
+		"--page-server=host:":        "use --page-server ADDRESS:PORT",
+		"--page-server=host:0":       "invalid port number of --page-server",
+		"--page-server=host:65536":   "invalid port number of --page-server",
 		"--status-fd=x":              `invalid --status-fd argument "x"`,
 	} {
 		b.refused(1, want, "--criu", os.Args[0], "checkpoint", "--image-path", images, option, "c")
