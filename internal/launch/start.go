@@ -139,3 +139,5 @@ func clone(prog *program, args *cloneArgs, pidns, own uintptr) (pid uintptr, joi
 //go:norace
 //go:nocheckptr
 func runShared(prog *program) { prog.run() }
+
+var _ = runShared // called from assembly
