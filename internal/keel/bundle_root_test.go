@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,3 +175,16 @@ func (b *box) hooks() string {
 	text, _ := os.ReadFile(filepath.Join(b.bundle, "hooks"))
 	return string(text)
 }
+
+func waitFor(t *testing.T, ready func() bool) {
+	t.Helper()
+	for range 200 {
+		if ready() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("waited for two seconds in vain")
+}
+
+func ownerOf(st os.FileInfo) uint32 { return st.Sys().(*syscall.Stat_t).Uid }

@@ -61,6 +61,8 @@ func (p *program) run() {
 			**(**uint32)(unsafe.Pointer(&s.args[0])) = uint32(p.slots[uint8(s.args[1])])
 		case opStore64:
 			**(**uint64)(unsafe.Pointer(&s.args[0])) = uint64(p.slots[uint8(s.args[1])])
+		case opLoad32:
+			p.slots[s.out] = uintptr(**(**uint32)(unsafe.Pointer(&s.args[0])))
 		case opAssert:
 			if **(**uint32)(unsafe.Pointer(&s.args[0]))&uint32(s.args[1]) != uint32(s.args[2]) {
 				if s.other == 0 {

@@ -59,7 +59,18 @@
 //     The process is non-dumpable (the parent set PR_SET_DUMPABLE to 0 before clone), so
 //     processes of a shared pid namespace cannot look into it (CVE-2016-9962), and its
 //     /proc/PID/exe is a read-only clone of the program's file (package seal, CVE-2019-5736).
-//  6. Descriptors. All of ours are close-on-exec; the last step before execve is
+//     One exception: an ordinary user can map the ids of a user namespace only while its
+//     process is dumpable, so package ociruntime clones that one dumpable and lets its plan
+//     change that as soon as it goes on. Nobody is in the new user namespace by then, and who
+//     is not in it or above it may not trace it.
+//  6. A nested clone ([Plan.Fork]) copies a process that obligations 1 to 5 hold for already:
+//     one thread, no handled or blocked signals. clone3 without CLONE_VM and with no stack of
+//     its own is fork(2): the second process returns from the same raw system call stub on its
+//     private copy of the stack, into the same loop. The only memory written is the pidfd, by
+//     the kernel, in the arena of the first. Both hold the report pipe, so that end of file
+//     still means that the last of them has executed the program or died. A plan that forks is
+//     not started with Clone.Share: the parent would take the memory for free too early.
+//  7. Descriptors. All of ours are close-on-exec; the last step before execve is
 //     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones.
 //
 // The two runtime hooks are reached by go:linkname; the Go runtime keeps them for this

@@ -28,10 +28,11 @@ const (
 	kOct
 	kStr
 	kSlot
-	kHow  // *unix.OpenHow
-	kAttr // *unix.MountAttr
-	kMem  // scratch or other memory
-	kList // NULL-terminated vector of strings
+	kHow   // *unix.OpenHow
+	kAttr  // *unix.MountAttr
+	kMem   // scratch or other memory
+	kList  // NULL-terminated vector of strings
+	kClone // *cloneArgs
 )
 
 // Arg is one argument of a system call.
@@ -67,6 +68,7 @@ const (
 	opFail               // fail with errno args[0]
 	opFailSlot           // fail with the errno that slot args[0] holds, if it is not 0
 	opExit               // exit_group(args[0])
+	opLoad32             // slot out = *(uint32 *)args[0]
 )
 
 // step is read by the child: plain words only.

@@ -87,6 +87,8 @@ func (p *Plan) appendArg(b []byte, v uintptr, k kind) []byte {
 		b = append(strconv.AppendUint(append(b, "{set 0x"...), a.Attr_set, 16), " clear 0x"...)
 		b = append(strconv.AppendUint(b, a.Attr_clr, 16), " propagation 0x"...)
 		return append(strconv.AppendUint(b, a.Propagation, 16), '}')
+	case kClone:
+		return append(strconv.AppendUint(append(b, "{0x"...), (*cloneArgs)(pointer(v)).flags, 16), '}')
 	case kList:
 		b = append(b, '[')
 		for first := true; *(*uintptr)(pointer(v)) != 0; v += unsafe.Sizeof(v) {

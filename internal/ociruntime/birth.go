@@ -2,6 +2,7 @@ package ociruntime
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,9 +48,6 @@ func openNamespaces(list []specs.LinuxNamespace, undo *undoList) ([]joined, erro
 	for i, n := range list {
 		if n.Path == "" {
 			continue
-		}
-		if n.Type == specs.UserNamespace {
-			return nil, fmt.Errorf("linux.namespaces[%d].path: joining a user namespace by path is not supported yet", i)
 		}
 		fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -124,4 +122,28 @@ func mayShareExec(c *Container, s *ocispec.Config) bool {
 	}
 	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/sys/fs/suid_dumpable")
 	return err == nil && len(b) > 0 && b[0] != '1'
+}
+
+// inNamespaces calls f on a thread that has entered the given namespaces. The thread is thrown
+// away afterwards.
+func inNamespaces(join []joined, f func() error) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for _, n := range join {
+			if n.flag == unix.CLONE_NEWNS {
+				if err = unix.Unshare(unix.CLONE_FS); err != nil {
+					return
+				}
+			}
+			if e := unix.Setns(n.fd, int(n.flag)); e != nil {
+				err = fmt.Errorf("join the namespace %s: %w", n.path, e)
+				return
+			}
+		}
+		err = f()
+	}()
+	<-done
+	return err
 }

@@ -14,11 +14,10 @@ type capabilities struct{ bounding, effective, permitted, inheritable, ambient u
 
 // capSets turns names into sets. Names that this runtime does not know are left out, as in
 // runc, and so is what the runtime itself does not hold: nobody can hand on what he lacks.
-func capSets(c *specs.LinuxCapabilities) capabilities {
+func capSets(c *specs.LinuxCapabilities, held uint64) capabilities {
 	if c == nil {
 		return capabilities{}
 	}
-	held := ownBounding()
 	set := func(names []string) (s uint64) {
 		for _, n := range names {
 			if i := ocispec.CapabilityNumber(n); i >= 0 {

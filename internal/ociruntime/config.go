@@ -54,15 +54,5 @@ func validateUnsupported(s *ocispec.Config) error {
 	case s.Process != nil && s.Process.ApparmorProfile != "":
 		return errors.New("process.apparmorProfile: AppArmor is not supported yet")
 	}
-	for i, m := range s.Mounts {
-		if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-			return fmt.Errorf("mounts[%d].uidMappings: id-mapped mounts are not supported yet", i)
-		}
-		for _, o := range m.Options {
-			if o == "tmpcopyup" && len(l.UIDMappings) > 0 || o == "idmap" || o == "ridmap" {
-				return fmt.Errorf("mounts[%d].options: %q is not supported yet", i, o)
-			}
-		}
-	}
 	return nil
 }

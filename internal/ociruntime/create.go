@@ -6,9 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hull-dev/hull/internal/cgroup"
@@ -93,23 +91,36 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if !filepath.IsAbs(rootfs) {
 		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
-	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}}
+	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn}
+	me := thisCaller()
+	b.late = late{mode: treeModeFor(s.Linux, &me), rootfs: rootfs, bundle: bundle}
 	if s.Hooks != nil {
 		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0
 	}
 	stateRoot := r.Root
 	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: config}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal)}
-	if b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true); err != nil {
-		return nil, fmt.Errorf("open root.path: %w", err)
+	if b.late.mode == treesCloned {
+		b.rootTree, err = cloneTree(unix.AT_FDCWD, rootfs, true)
+		if me.userns && errors.Is(err, unix.EPERM) {
+			b.late.mode = treesInside // our mount namespace is not of our user namespace
+		}
+	}
+	if b.late.mode != treesCloned {
+		b.rootTree, err = unix.Open(rootfs, unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open root.path %s: %w", rootfs, err)
 	}
 	undo.fd(b.rootTree)
 	var st unix.Stat_t
 	if err := unix.Fstat(b.rootTree, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fmt.Errorf("open root.path %s: not a directory", rootfs)
 	}
-	if err := setTreePropagation(b.rootTree, s.Linux.RootfsPropagation); err != nil {
-		return nil, err
+	if b.late.mode == treesCloned {
+		if err := apply(b.rootTree, rootPropagation(s.Linux.RootfsPropagation)); err != nil {
+			return nil, fmt.Errorf("set the propagation of the root: %w", err)
+		}
 	}
 	bundleFD, err := unix.Open(bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -117,10 +128,18 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	}
 	undo.fd(bundleFD)
 	s.Process.Env = r.withHome(b.rootTree, s.Process)
-	userns := slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+	join, err := openNamespaces(s.Linux.Namespaces, &undo)
+	if err != nil {
+		return nil, err
+	}
+	if b.maps, err = containerMaps(&me, s, join); err != nil {
+		return nil, err
+	}
+	b.userns = me.userns || b.maps != nil
+	maps := &mapSource{caller: &me, container: b.maps, undo: &undo}
 	for i, m := range s.Mounts {
 		mo := parseMountOptions(m)
-		if m.Type == "tmpfs" && mo.TmpCopyUp && !userns {
+		if m.Type == "tmpfs" && mo.TmpCopyUp && b.late.mode == treesCloned {
 			fd, err := copiedUp(b.rootTree, m, mo)
 			if err != nil {
 				return nil, fmt.Errorf("mounts[%d] on %s: %w", i, m.Destination, err)
@@ -132,7 +151,14 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		if !mo.Bind() && m.Type != "bind" {
 			continue
 		}
-		fd, err := bindSource(bundleFD, m, mo)
+		if b.late.mode != treesCloned {
+			if b.late.mode == treesInside && wantsIDMap(m, mo) {
+				return nil, fmt.Errorf("mounts[%d]: an id-mapped mount needs CAP_SYS_ADMIN on the host", i)
+			}
+			b.late.mounts = append(b.late.mounts, i)
+			continue
+		}
+		fd, err := bindSource(bundleFD, m, mo, maps)
 		if err != nil {
 			return nil, fmt.Errorf("mounts[%d].source: %w", i, err)
 		}
@@ -155,12 +181,22 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	v2, _ := group.Dir()
 	joinFiles, birth := bornInto(group.JoinFiles(), v2)
 	b.joinFiles = joinFiles
-	join, err := openNamespaces(s.Linux.Namespaces, &undo)
-	if err != nil {
-		return nil, err
+	if o.PrintPlan == nil && r.Rootless {
+		// Before the plan, which is about the groups that there are.
+		undo.add(group.Undo)
+		if err := c.createGroup(group); err != nil {
+			return nil, err
+		}
+		b.cgroupDirs = group.Paths()
+		b.joinFiles, birth = bornInto(group.JoinFiles(), dirOf(group))
+		if b.ownCgroups, err = shownCgroups(host, group); err != nil {
+			return nil, err
+		}
 	}
-	pidns, rest := pidNS(join)
-	b.join = rest
+	pidns := 0
+	if b.stage = staged(s.Linux, join); len(b.stage) == 0 {
+		pidns, b.join = pidNS(join)
+	}
 	for _, n := range s.Linux.Namespaces {
 		f := ocispec.NamespaceFlag(n.Type)
 		c.Namespaces |= f
@@ -168,7 +204,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			b.newFlags |= f
 		}
 	}
-	if b.newFlags&unix.CLONE_NEWUSER == 0 { // it must own the others
+	if b.newFlags&unix.CLONE_NEWUSER == 0 && len(b.stage) == 0 { // it must own the others
 		b.unshare = b.newFlags & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	}
 	sync, err := socketPair(&undo)
@@ -176,12 +212,16 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 	b.sync, b.syncPeer, b.console = sync[1], sync[0], sync[1]
-	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: !r.Rootless}
+	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: me.groups, held: me.caps}
+	if b.maps != nil {
+		e.setgroups, e.held = b.maps.setgroups, ^uint64(0)
+	}
+	e.hooks = hooksInside(s)
 	if !o.NoNewKeyring {
 		e.keyring = id
 	}
 	limits := clampLimits(s.Process.Rlimits, r.Warn)
-	if b.newFlags&unix.CLONE_NEWUSER == 0 {
+	if b.maps == nil {
 		e.limits = limits
 	}
 	if o.PrintPlan == nil {
@@ -202,29 +242,45 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 
-	undo.add(group.Undo)
-	if err := group.CreateUnified(); err != nil {
+	clone := launch.Clone{Flags: b.newFlags &^ b.unshare, PidNS: pidns, Share: mayShare(s, c.Namespaces)}
+	if len(b.stage) > 0 {
+		clone.Flags = 0 // they are made when the others have been entered
+	}
+	if !r.Rootless {
+		undo.add(group.Undo)
+		if err := group.CreateUnified(); err != nil {
+			return nil, err
+		}
+	}
+	// An ordinary user can write the id maps only of a process that is dumpable.
+	if b.newFlags&unix.CLONE_NEWUSER == 0 || me.has(unix.CAP_SYS_ADMIN) {
+		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	}
+	if clone.Cgroup, err = openCgroup(birth, &undo); err != nil {
 		return nil, err
 	}
-	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	cgroupFD, err := openCgroup(birth, &undo)
+	child, err := p.Start(clone)
 	if err != nil {
-		return nil, err
-	}
-	child, err := p.Start(launch.Clone{Flags: b.newFlags &^ b.unshare, Cgroup: cgroupFD, PidNS: pidns, Share: mayShare(s, c.Namespaces)})
-	if err != nil {
-		return nil, err
+		return nil, explainStart(err, &me, b)
 	}
 	undo.add(func() { child.Kill() })
-	// From here on the child makes its mounts while the rest of the cgroup is made.
-	if err := group.Create(); err != nil {
-		var rights *cgroup.NoRightsError
-		if !errors.As(err, &rights) {
-			return nil, fmt.Errorf("create the cgroup: %w", err)
-		}
-		r.warn(err.Error())
+	if b.maps != nil {
+		b.maps.ownPipes(&s.Process.User)
 	}
-	c.Cgroups = group.Paths()
+	// From here on the child makes its mounts while the rest of the cgroup is made.
+	if !r.Rootless {
+		if err := c.createGroup(group); err != nil {
+			return nil, err
+		}
+	}
+	if len(b.stage) > 0 {
+		if err := goAhead(sync[0]); err != nil {
+			return nil, err
+		}
+		if err := succeed(child, sync[0]); err != nil {
+			return nil, err
+		}
+	}
 	if err := group.Apply(s.Linux.Resources); err != nil {
 		return nil, err
 	}
@@ -235,13 +291,21 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if c.InitStart, err = startTime(child.Pid); err != nil {
 		return nil, err
 	}
-	if err := prepareProcess(child.Pid, s, b.newFlags, limits); err != nil {
+	if b.newFlags&unix.CLONE_NEWUSER != 0 {
+		if err := me.mapIDs(child.Pid, s.Linux); err != nil {
+			return nil, err
+		}
+	}
+	if err := prepareProcess(child.Pid, s, b.maps != nil, limits); err != nil {
 		return nil, err
 	}
 	if err := c.save(); err != nil {
 		return nil, err
 	}
 	if err := goAhead(sync[0]); err != nil {
+		return nil, err
+	}
+	if err := b.sendTrees(sync[0], child.PidFD, maps); err != nil {
 		return nil, err
 	}
 	proc = &Process{child: child, c: c, detach: o.Detach || !o.Run, keep: o.Keep, master: -1}
@@ -302,23 +366,9 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 }
 
 // prepareProcess does to the new process what only the outside can do.
-func prepareProcess(pid int, s *specs.Spec, flags uint64, limits []specs.POSIXRlimit) error {
+func prepareProcess(pid int, s *specs.Spec, userns bool, limits []specs.POSIXRlimit) error {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	if flags&unix.CLONE_NEWUSER != 0 {
-		if os.Geteuid() != 0 {
-			if err := os.WriteFile(dir+"setgroups", []byte("deny"), 0); err != nil {
-				return fmt.Errorf("deny setgroups in the user namespace: %w", err)
-			}
-		}
-		for name, m := range map[string][]specs.LinuxIDMapping{"uid_map": s.Linux.UIDMappings, "gid_map": s.Linux.GIDMappings} {
-			var text strings.Builder
-			for _, e := range m {
-				fmt.Fprintf(&text, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
-			}
-			if err := os.WriteFile(dir+name, []byte(text.String()), 0); err != nil {
-				return fmt.Errorf("map the ids of the user namespace: %w", err)
-			}
-		}
+	if userns { // where it has no right to more than it has
 		for _, l := range limits {
 			lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
 			if err := unix.Prlimit(pid, ocispec.RlimitNumber(l.Type), &lim, nil); err != nil {
@@ -349,67 +399,6 @@ func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimi
 		out = append(out, l)
 	}
 	return out
-}
-
-// cloneTree makes a detached copy of a mount, with all below it when rec is set.
-func cloneTree(dir int, name string, rec bool) (int, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-	if rec {
-		flags |= unix.AT_RECURSIVE
-	}
-	fd, err := unix.OpenTree(dir, name, flags)
-	if err != nil {
-		return -1, &os.PathError{Op: "open_tree", Path: name, Err: err}
-	}
-	return fd, nil
-}
-
-func setTreePropagation(fd int, rootfs string) error {
-	prop := uint64(unix.MS_PRIVATE)
-	if f, _, ok := propagation(rootfs); ok && f == unix.MS_SHARED {
-		// What is below stays in the host's peer groups.
-		return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
-	} else if ok && f == unix.MS_SLAVE || rootfs == "" {
-		prop = unix.MS_SLAVE
-	}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: prop}); err != nil {
-		return fmt.Errorf("set the propagation of the root: %w", err)
-	}
-	// pivot_root refuses a shared new root
-	return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
-}
-
-// bindSource clones the source of a bind mount and gives the clone its attributes.
-func bindSource(bundle int, m specs.Mount, o mountOptions) (int, error) {
-	if m.Source == "" {
-		return -1, errors.New("a bind mount needs a source")
-	}
-	fd, err := cloneTree(bundle, m.Source, o.Flags&unix.MS_REC != 0)
-	if err != nil {
-		return -1, err
-	}
-	step := func(flags uint, a unix.MountAttr) {
-		if err == nil && a != (unix.MountAttr{}) {
-			err = unix.MountSetattr(fd, "", flags|unix.AT_EMPTY_PATH, &a)
-		}
-	}
-	if !slices.Contains(o.Propagation, unix.MS_SHARED) && !slices.Contains(o.Propagation, unix.MS_SHARED|unix.MS_REC) {
-		step(unix.AT_RECURSIVE, unix.MountAttr{Propagation: unix.MS_SLAVE})
-	}
-	for _, f := range o.Propagation {
-		rec := uint(0)
-		if f&unix.MS_REC != 0 {
-			rec = unix.AT_RECURSIVE
-		}
-		step(rec, unix.MountAttr{Propagation: f &^ unix.MS_REC})
-	}
-	step(0, unix.MountAttr{Attr_set: o.set, Attr_clr: o.clear})
-	step(unix.AT_RECURSIVE, unix.MountAttr{Attr_set: o.RecSet, Attr_clr: o.RecClear})
-	if err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("set the attributes of %s: %w", m.Source, err)
-	}
-	return fd, nil
 }
 
 func socketPair(undo *undoList) ([2]int, error) {

@@ -66,6 +66,9 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.EACCES && c.waits() {
+		return nil, fmt.Errorf("cannot exec in a container that was not started, as an ordinary user: %s: its init is closed to everybody until then", c.ID)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the root of container %s: %w", c.ID, err)
 	}
@@ -79,32 +82,65 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newPlanner()
-	p.Doing("start", "a session")
-	p.Call("setsid", unix.SYS_SETSID)
-	p.joinCgroups(files)
-	p.Doing("join the namespaces of", "container "+c.ID)
-	p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces))
+	me := thisCaller()
+	e := ending{proc: o.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: me.groups, held: me.caps}
+	limits := clampLimits(o.Process.Rlimits, c.r.Warn)
 	if c.Namespaces&unix.CLONE_NEWUSER != 0 {
-		p.becomeRoot()
-		p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
+		maps, err := readMaps(c.InitPid)
+		if err != nil {
+			return nil, fmt.Errorf("read the id maps of container %s: %w", c.ID, err)
+		}
+		if err := maps.checkUser(&o.Process.User); err != nil {
+			return nil, err
+		}
+		maps.ownPipes(&o.Process.User)
+		e.setgroups, e.held = maps.setgroups, ^uint64(0)
+	} else if err := me.checkGroups(&o.Process.User); err != nil {
+		return nil, err
+	}
+	e.limits = limits
+	p := newPlanner()
+	var clone launch.Clone
+	second := c.Namespaces&unix.CLONE_NEWUSER != 0 && !me.has(unix.CAP_SYS_ADMIN)
+	if !second {
+		p.Doing("start", "a session")
+		p.Call("setsid", unix.SYS_SETSID)
+		p.joinCgroups(files)
+		p.raise(limits, c.Namespaces)
+		p.Doing("join the namespaces of", "container "+c.ID)
+		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces))
+		if c.Namespaces&unix.CLONE_NEWUSER != 0 {
+			p.becomeRoot()
+			p.notDumpable()
+		}
+		if c.Namespaces&unix.CLONE_NEWPID != 0 {
+			clone.PidNS = pidfd
+		}
+	} else {
+		p.joinCgroups(files)
+		p.stage(sync[1], []joined{{pidfd, c.Namespaces, "namespaces of container " + c.ID}}, 0)
+		p.notDumpable()
+		p.Doing("start", "a session")
+		p.Call("setsid", unix.SYS_SETSID)
 	}
 	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(p.root)
 	if o.Process.Terminal {
 		p.terminal(sync[1], o.Process.ConsoleSize, false)
 	}
-	p.finish(ending{proc: o.Process, filter: filter, keyring: "", startFD: -1, statusFD: -1, preserve: o.PreserveFDs,
-		setgroups: !c.Rootless, limits: clampLimits(o.Process.Rlimits, c.r.Warn)})
+	p.finish(e)
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	clone := launch.Clone{Cgroup: cgroupFD, Share: mayShareExec(c, spec)}
-	if c.Namespaces&unix.CLONE_NEWPID != 0 {
-		clone.PidNS = pidfd
-	}
+	clone.Cgroup = cgroupFD
+	clone.Share = !second && mayShareExec(c, spec)
 	child, err := p.Start(clone)
 	if err != nil {
 		return nil, err
 	}
 	undo.add(func() { child.Kill() })
+	if second {
+		if err := succeed(child, sync[0]); err != nil {
+			return nil, err
+		}
+	}
 	proc := &Process{child: child, c: c, detach: o.Detach, exec: true, master: -1}
 	if _, err := child.Next(); err != io.EOF {
 		return nil, programError(err, o.Process.Args[0])

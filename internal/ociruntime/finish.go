@@ -24,7 +24,9 @@ type ending struct {
 	startFD   int    // exec.fifo, or -1: start at once
 	statusFD  int    // exec.status
 	preserve  int    // descriptors 3… that the program gets
-	setgroups bool
+	setgroups bool   // setgroups(2) is not denied in the user namespace
+	hooks     bool   // startContainer hooks need to enter the user namespace, see [planner.openFor]
+	held      uint64 // capabilities that can be handed on
 	limits    []specs.POSIXRlimit
 }
 
@@ -70,7 +72,7 @@ func (p *planner) finish(e ending) {
 	p.Set(cwd, 1)
 	p.Bind(later)
 
-	caps := capSets(pr.Capabilities)
+	caps := capSets(pr.Capabilities, e.held)
 	p.Doing("drop capabilities", "of the bounding set")
 	for c := range lastCap() + 1 {
 		if caps.bounding&(1<<c) == 0 {
@@ -162,6 +164,13 @@ func (p *planner) wait(e ending, candidates []string) {
 	p.Call("dup3", unix.SYS_DUP3, launch.Int(e.statusFD), launch.Of(launch.Report), launch.Hex(unix.O_CLOEXEC))
 	_, b := p.Mem(1)
 	p.Call("read", unix.SYS_READ, launch.Int(e.startFD), b, launch.Int(1)).Want(1)
+	if e.hooks {
+		p.openFor(true, func() {
+			p.Doing("wait for", "the startContainer hooks")
+			p.Notify(noticeHooks, 0)
+			p.Call("read", unix.SYS_READ, launch.Int(e.startFD), b, launch.Int(1)).Want(1)
+		})
+	}
 }
 
 func (p *planner) exec(candidates []string, pr *specs.Process) {

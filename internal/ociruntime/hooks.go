@@ -43,6 +43,20 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 		}
 		undo.fd(pidfd)
 		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces&^unix.CLONE_NEWPID))
+		if c.Namespaces&unix.CLONE_NEWUSER != 0 {
+			p.becomeRoot() // or execve would take the rights away from an id that is nobody there
+		}
+		if kind == "createContainer" {
+			// Its path is one of the host's (config.md, POSIX-platform Hooks). Before pivot_root
+			// those are still there, below the container's root, where init's own root is.
+			root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return fmt.Errorf("open the root of the container's init: %w", err)
+			}
+			undo.fd(root)
+			p.Call("fchdir", unix.SYS_FCHDIR, launch.Int(root))
+			p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+		}
 	}
 	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 	p.Call("dup3", unix.SYS_DUP3, launch.Int(in[0]), launch.Int(0), launch.Int(0))

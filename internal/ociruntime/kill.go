@@ -48,8 +48,12 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 }
 
 func (c *Container) killGroup(sig unix.Signal) error {
-	g, err := c.cgroup()
-	if err == nil {
+	var err error
+	if c.byNamespace() {
+		err = c.killMembers(sig)
+	} else if g, e := c.cgroup(); e != nil {
+		err = e
+	} else {
 		err = g.Kill(sig)
 	}
 	if err != nil {

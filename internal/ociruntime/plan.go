@@ -23,7 +23,13 @@ type box struct {
 	joinFiles   []string
 	newFlags    uint64 // namespaces that are new
 	unshare     uint64 // those of them that the child makes, while the runtime goes on; the rest come by clone3
+	late        late
+	stage       []joined          // namespaces to enter by [planner.stage], in place of join
+	maps        *idMaps           // of the container's own or joined user namespace; nil without one
+	userns      bool              // the container is not in the initial user namespace
+	ownCgroups  map[string]string // as cgroupDirs: the runtime's own groups, where it has no right to make one
 	noPivot     bool
+	warn        func(string)
 	hooksBefore bool  // the parent runs hooks before pivot_root
 	entered     bool  // the plan has joined the cgroups
 	nulls       []int // standard descriptors to replace by the container's /dev/null
@@ -38,11 +44,21 @@ func (p *planner) planCreate(b *box) error {
 	p.Call("setsid", unix.SYS_SETSID)
 	// Without our own copy of its end we see when the runtime is gone.
 	p.Call("close", unix.SYS_CLOSE, launch.Int(b.syncPeer))
+	if len(b.stage) > 0 {
+		p.Doing("wait for", "the runtime")
+		p.read1(b.sync)
+		p.joinCgroups(b.joinFiles)
+		b.joinFiles = nil
+		p.stage(b.sync, b.stage, b.newFlags)
+		p.Doing("start", "a session")
+		p.Call("setsid", unix.SYS_SETSID)
+		p.enter(b)
+	}
 	if b.newFlags&unix.CLONE_NEWUSER != 0 {
 		p.enter(b)
 		p.becomeRoot()
 	}
-	p.prctl("", launch.Int(unix.PR_SET_DUMPABLE), launch.Int(0), launch.Int(0), launch.Int(0), launch.Int(0))
+	p.notDumpable()
 	if b.unshare != 0 {
 		p.Doing("make", "the namespaces")
 		p.Call("unshare", unix.SYS_UNSHARE, launch.Hex(b.unshare))
@@ -70,9 +86,10 @@ func (p *planner) planCreate(b *box) error {
 	}
 	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.AT_RECURSIVE), p.Attr(0, 0, prop), launch.Int(attrSize))
 	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(0), p.Attr(0, 0, unix.MS_PRIVATE), launch.Int(attrSize))
+	p.receiveTrees(b.sync, &b.late)
+	p.takeRoot(b)
 	p.Doing("attach", "the root file system")
-	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(b.rootTree), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
-	p.Set(p.root, b.rootTree)
+	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(p.root), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	for i, m := range s.Mounts {
 		if m.Type == "cgroup" || m.Type == "cgroup2" {
 			p.enter(b)
@@ -90,9 +107,11 @@ func (p *planner) planCreate(b *box) error {
 		p.terminal(b.console, s.Process.ConsoleSize, true)
 	}
 	if b.hooksBefore {
-		p.Doing("wait for", "the hooks")
-		p.Notify(noticeHooks, 0)
-		p.read1(b.sync)
+		p.openFor(b.maps != nil, func() {
+			p.Doing("wait for", "the hooks")
+			p.Notify(noticeHooks, 0)
+			p.read1(b.sync)
+		})
 	}
 	p.hide(s.Linux)
 	if s.Root.Readonly {
@@ -182,7 +201,9 @@ func (p *planner) makeCwd(cwd string) {
 	p.Bind(done)
 }
 
-// pivot makes the container's root the root and takes the host's away.
+// pivot makes the container's root the root and takes the host's away. With noPivot the host's
+// stays below it, where ".." and setns(2) do not lead; only who may unmount the root can get
+// there, which is why --no-pivot is for roots on a ramdisk, that cannot be pivoted from.
 func (p *planner) pivot(noPivot bool) {
 	p.Doing("change to", "the container's root")
 	old := p.Slot("oldroot")

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -37,6 +38,10 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 		p.close(p.target)
 		return nil
 	}
+	if slices.Contains(b.late.mounts, i) {
+		p.bindLate(b, i, m, o, dest)
+		return nil
+	}
 	if m.Type == "proc" || m.Type == "sysfs" {
 		p.plainDir(dest)
 	} else {
@@ -47,6 +52,9 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 		p.cgroupMount(b, o)
 		return nil
 	case "tmpfs":
+		if o.TmpCopyUp && b.late.mode != treesCloned {
+			return p.copyUp(b, dest, o)
+		}
 		if !hasKey(o.Data, "mode") {
 			mode := "mode=1777"
 			if dest == "/dev" {
@@ -54,6 +62,13 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 			}
 			o.Data = append(o.Data, mode)
 		}
+	case "sysfs":
+		if b.userns {
+			p.sysfs(m.Source, o)
+			return nil
+		}
+	case "devpts":
+		o.Data = b.dropUnmapped(o.Data)
 	case "":
 		return fmt.Errorf("mounts[%d].type of %s is missing", i, dest)
 	}
@@ -90,6 +105,10 @@ func hasKey(data []string, key string) bool {
 // cgroupMount shows the container its own groups: on v2 one mount, on v1 a tmpfs with one
 // bind a hierarchy. p.target is the mount point.
 func (p *planner) cgroupMount(b *box, o mountOptions) {
+	dirs := b.cgroupDirs
+	if b.ownCgroups != nil {
+		dirs = b.ownCgroups
+	}
 	bind := func(dir string) {
 		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str(dir), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
 		p.setattr(launch.Of(p.tree), 0, o.set|o.RecSet, o.clear, unix.MS_PRIVATE)
@@ -98,7 +117,7 @@ func (p *planner) cgroupMount(b *box, o mountOptions) {
 		p.close(p.target)
 	}
 	v1 := map[string]string{} // directory name in the container -> host directory
-	for c, dir := range b.cgroupDirs {
+	for c, dir := range dirs {
 		if c == "" {
 			continue
 		}
@@ -106,7 +125,7 @@ func (p *planner) cgroupMount(b *box, o mountOptions) {
 		v1[name] = dir
 	}
 	if len(v1) == 0 {
-		bind(b.cgroupDirs[""])
+		bind(dirs[""])
 		return
 	}
 	p.newFS("tmpfs", "tmpfs", []string{"mode=755"}, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
@@ -134,7 +153,6 @@ var defaultNodes = [...]struct {
 // devices fills /dev: nodes, or in a user namespace binds of the host's nodes, and links.
 // /dev is resolved inside the root whatever it is a link to (CVE-2026-41579).
 func (p *planner) devices(b *box) {
-	bind := b.newFlags&unix.CLONE_NEWUSER != 0
 	dev := p.Slot("dev")
 	p.Doing("open", "/dev")
 	p.openIn("/dev", unix.O_PATH|unix.O_DIRECTORY, dev)
@@ -142,23 +160,24 @@ func (p *planner) devices(b *box) {
 	p.Call("umask", unix.SYS_UMASK, launch.Oct(0)).Out(mask)
 	for _, n := range defaultNodes {
 		p.Doing("make the device", "/dev/"+n.name)
-		if bind {
-			p.bindNode("/dev/"+n.name, "/dev/"+n.name)
+		if b.userns {
+			p.bindNode("/dev/"+n.name, unix.S_IFCHR, n.major, n.minor)
 			continue
 		}
 		p.Call("mknodat", unix.SYS_MKNODAT, launch.Of(dev), p.Str(n.name), launch.Oct(unix.S_IFCHR|0o666), launch.Int(int(unix.Mkdev(n.major, n.minor)))).Ok(eEXIST)
 	}
 	for _, d := range b.spec.Linux.Devices {
 		p.Doing("make the device", d.Path)
-		if bind {
-			p.bindNode(d.Path, d.Path)
+		kind := deviceKind(d.Type)
+		if b.userns && kind != unix.S_IFIFO {
+			p.bindNode(d.Path, kind, uint32(d.Major), uint32(d.Minor))
 			continue
 		}
 		mode := uint32(0o666)
 		if d.FileMode != nil {
 			mode = uint32(d.FileMode.Perm())
 		}
-		mode |= map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}[d.Type]
+		mode |= kind
 		dir, base := path.Split(path.Clean("/" + d.Path))
 		p.resolve(dir, false)
 		exists := p.NewLabel()
@@ -182,14 +201,6 @@ func (p *planner) devices(b *box) {
 	}
 	p.Call("umask", unix.SYS_UMASK, launch.Of(mask))
 	p.close(dev)
-}
-
-func (p *planner) bindNode(source, dest string) {
-	p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str(source), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
-	p.resolve(dest, true)
-	p.attach(p.tree)
-	p.close(p.tree)
-	p.close(p.target)
 }
 
 // terminal makes the pseudo terminal in the container's own devpts, takes its other end by

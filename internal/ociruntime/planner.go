@@ -86,7 +86,15 @@ func (p *planner) attach(from launch.Slot) launch.Step {
 
 // newFS makes a detached mount of a new file system in p.tree.
 func (p *planner) newFS(kind, source string, data []string, attrs uint64) {
-	p.Call("fsopen", unix.SYS_FSOPEN, p.Str(kind), launch.Hex(unix.FSOPEN_CLOEXEC)).Out(p.fs)
+	p.newFSOr(0, kind, source, data, attrs)
+}
+
+// newFSOr is newFS that goes on at refused, unless that is 0, when the kernel says EPERM.
+func (p *planner) newFSOr(refused launch.Label, kind, source string, data []string, attrs uint64) {
+	open := p.Call("fsopen", unix.SYS_FSOPEN, p.Str(kind), launch.Hex(unix.FSOPEN_CLOEXEC)).Out(p.fs)
+	if refused != 0 {
+		open.Ok(ePERM).Else(refused)
+	}
 	if source != "" {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_STRING), p.Str("source"), p.Str(source), launch.Int(0))
 	}
@@ -98,7 +106,10 @@ func (p *planner) newFS(kind, source string, data []string, attrs uint64) {
 		}
 	}
 	p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_CMD_CREATE), launch.Int(0), launch.Int(0), launch.Int(0))
-	p.Call("fsmount", unix.SYS_FSMOUNT, launch.Of(p.fs), launch.Hex(unix.FSMOUNT_CLOEXEC), launch.Hex(attrs)).Out(p.tree)
+	mount := p.Call("fsmount", unix.SYS_FSMOUNT, launch.Of(p.fs), launch.Hex(unix.FSMOUNT_CLOEXEC), launch.Hex(attrs)).Out(p.tree)
+	if refused != 0 {
+		mount.Ok(ePERM).Else(refused)
+	}
 	p.close(p.fs)
 }
 

@@ -45,7 +45,7 @@ func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool
 		case err == io.EOF:
 			return errors.New("the container process ended before it was created")
 		case err != nil:
-			return programError(err, s.Process.Args[0])
+			return explainMount(programError(err, s.Process.Args[0]))
 		}
 		switch n.Code {
 		case noticeCreated:
@@ -268,15 +268,6 @@ func capgetSelf() (eff, _ uint64) {
 }
 
 func ownEffective() uint64 { e, _ := capgetSelf(); return e }
-
-// ownBounding is what a container can be given: root in a new user namespace gets all.
-func ownBounding() uint64 {
-	if os.Geteuid() != 0 {
-		return ^uint64(0)
-	}
-	_, p := capgetSelf()
-	return p
-}
 
 // programError gives the failure to find a program the words that engines look for:
 // docker's exit status 127 depends on them.

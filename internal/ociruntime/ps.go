@@ -7,9 +7,13 @@ import (
 
 // Processes are the host's numbers of the container's processes, in ascending order.
 func (c *Container) Processes() ([]int, error) {
-	g, err := c.cgroup()
 	var pids []int
-	if err == nil {
+	var err error
+	if c.byNamespace() {
+		pids, err = c.members()
+	} else if g, e := c.cgroup(); e != nil {
+		err = e
+	} else {
 		pids, err = g.Pids()
 	}
 	if err != nil {

@@ -104,7 +104,10 @@ func (t *restoring) root() (int, error) {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return -1, fmt.Errorf("open root.path %s: not a directory", t.c.Rootfs)
 	}
-	return fd, setTreePropagation(fd, t.spec.Linux.RootfsPropagation)
+	if err := apply(fd, rootPropagation(t.spec.Linux.RootfsPropagation)); err != nil {
+		return -1, fmt.Errorf("set the propagation of the root: %w", err)
+	}
+	return fd, nil
 }
 
 // binds clones the source of each bind mount and calls f with it.
@@ -114,11 +117,13 @@ func (t *restoring) binds(f func(i, fd int, m specs.Mount, file bool) error) err
 		return fmt.Errorf("open the bundle %s: %w", t.c.Bundle, err)
 	}
 	defer unix.Close(bundle)
+	me := thisCaller()
+	maps := &mapSource{caller: &me, undo: &t.undo}
 	for i, m := range t.spec.Mounts {
 		if !isBind(m) {
 			continue
 		}
-		fd, err := bindSource(bundle, m, parseMountOptions(m))
+		fd, err := bindSource(bundle, m, parseMountOptions(m), maps)
 		if err != nil {
 			return fmt.Errorf("mounts[%d].source: %w", i, err)
 		}

@@ -39,10 +39,20 @@ func (c *Container) Start() error {
 	if hooks == nil {
 		hooks = &specs.Hooks{}
 	}
-	if err := c.runHooks("startContainer", hooks.StartContainer, StatusCreated); err != nil {
-		return errors.Join(err, c.end())
+	startHooks := func() error {
+		err := c.runHooks("startContainer", hooks.StartContainer, StatusCreated)
+		if err != nil {
+			err = errors.Join(err, c.end())
+		}
+		return err
 	}
-	if err := c.release(spec.Process.Args[0]); err != nil {
+	if !hooksInside(&spec.Spec) {
+		if err := startHooks(); err != nil {
+			return err
+		}
+		startHooks = nil
+	}
+	if err := c.release(spec.Process.Args[0], startHooks); err != nil {
 		return err
 	}
 	if err := c.runHooks("poststart", hooks.Poststart, StatusRunning); err != nil {
@@ -51,8 +61,9 @@ func (c *Container) Start() error {
 	return nil
 }
 
-// release gives init the byte that it waits for, and waits for the outcome.
-func (c *Container) release(program string) error {
+// release gives init the byte that it waits for, and waits for the outcome. With hooks init
+// opens itself for them first, and waits for another byte.
+func (c *Container) release(program string, hooks func() error) error {
 	fifo, status := filepath.Join(c.dir, startFifo), filepath.Join(c.dir, statusFifo)
 	r, err := unix.Open(status, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -61,14 +72,29 @@ func (c *Container) release(program string) error {
 	defer unix.Close(r)
 	w, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == nil {
+		defer unix.Close(w)
 		_, err = unix.Write(w, []byte{1})
-		unix.Close(w)
 	}
 	if err != nil { // ENXIO: init has died; ENOENT: another start was first
 		return fmt.Errorf("start container %s: no init waits for it: %w", c.ID, err)
 	}
+	var record []byte
+	if hooks != nil {
+		if record, err = readRecord(r); err == nil && record == nil {
+			return fmt.Errorf("start container %s: init has ended", c.ID)
+		}
+		if err == nil && binary.NativeEndian.Uint32(record) == noticeHooks {
+			if err := hooks(); err != nil {
+				return err
+			}
+			_, err = unix.Write(w, []byte{1})
+			hooks = nil
+		}
+	}
 	os.Remove(fifo) // from here on the container is running, not created
-	record, err := readRecord(r)
+	if hooks == nil && err == nil {
+		record, err = readRecord(r)
+	}
 	os.Remove(status)
 	if err != nil {
 		return fmt.Errorf("start container %s: read its status pipe: %w", c.ID, err)

@@ -64,7 +64,7 @@ func TestReleaseReportsTheFailingStep(t *testing.T) {
 		unix.Close(status)
 		unix.Close(start)
 	}()
-	err := c.release("/prog")
+	err := c.release("/prog", nil)
 	if !errors.Is(err, unix.ENOEXEC) || !strings.Contains(err.Error(), `exec: "/prog"`) {
 		t.Errorf("release: %v", err)
 	}
@@ -78,7 +78,7 @@ func TestReleaseWithoutInit(t *testing.T) {
 	start, status := fifos(t, c.dir)
 	unix.Close(start)
 	unix.Close(status)
-	if err := c.release("/prog"); !errors.Is(err, unix.ENXIO) {
+	if err := c.release("/prog", nil); !errors.Is(err, unix.ENXIO) {
 		t.Errorf("nobody reads the start FIFO: %v, want ENXIO (and no hang)", err)
 	}
 }
