@@ -485,6 +485,13 @@ func TestRootInUserNamespace(t *testing.T) {
 			t.Errorf("%s: %s", how, got)
 		}
 	}
+	// The runtime's pid namespace is the host's, which root here may not enter: create and exec
+	// must do without coming back from another one.
+	b.config(func(s *specs.Spec) { s.Process.Args = []string{"/bin/busybox", "sleep", "600"} })
+	cmd := b.command("unshare -Urm sh -c '\"$0\" run -d -b \"$1\" e >/dev/null 2>&1 && \"$0\" exec e /bin/busybox sh -c \"exit 42\"; echo $?; \"$0\" delete -f e'", b.bundle)
+	if out, errs, code := b.output(cmd); code != 0 || out != "42\n" {
+		t.Errorf("exec: status %d, %q, %q; want the program's 42", code, out, errs)
+	}
 	b.config(func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{0} })
 	if got := run("unshare -Ur"); !strings.Contains(got, "setgroups is denied in the runtime's user namespace") {
 		t.Errorf("with further groups: %s", got)

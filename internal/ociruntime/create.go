@@ -194,7 +194,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		}
 	}
 	pidns := 0
-	if b.stage = staged(s.Linux, join); len(b.stage) == 0 {
+	if b.stage = staged(&me, s.Linux, join); len(b.stage) == 0 {
 		pidns, b.join = pidNS(join)
 	}
 	for _, n := range s.Linux.Namespaces {

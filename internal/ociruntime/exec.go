@@ -101,7 +101,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	e.limits = limits
 	p := newPlanner()
 	var clone launch.Clone
-	second := c.Namespaces&unix.CLONE_NEWUSER != 0 && !me.has(unix.CAP_SYS_ADMIN)
+	second := c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWPID) != 0 && !me.returns()
 	if !second {
 		p.Doing("start", "a session")
 		p.Call("setsid", unix.SYS_SETSID)

@@ -44,16 +44,20 @@ func (c *caller) checkGroups(u *specs.User) error {
 }
 
 // staged are the namespaces to join when that takes two processes, see [planner.stage]: one of
-// them is a user namespace, or there is to be a new one, which must not take away the right to
-// enter the others.
-func staged(l *specs.Linux, join []joined) []joined {
+// them is a user namespace; or there is to be a new one, which must not take away the right to
+// enter the others; or one is a pid namespace that a thread of ours could not come back from.
+func staged(me *caller, l *specs.Linux, join []joined) []joined {
 	for _, n := range l.Namespaces {
-		if n.Type == specs.UserNamespace {
+		if n.Type == specs.UserNamespace || n.Type == specs.PIDNamespace && n.Path != "" && !me.returns() {
 			return join
 		}
 	}
 	return nil
 }
+
+// returns says whether a thread that has entered another pid namespace may enter its own again,
+// as launch.Clone.PidNS does. In a user namespace that mostly belongs to one above.
+func (c *caller) returns() bool { return !c.userns && c.has(unix.CAP_SYS_ADMIN) }
 
 // ownPipes gives the pipes of standard input and output to the user that the program will be,
 // so that it can open /dev/stdin and its like (runc's InitializeIO). Only pipes: they are nobody

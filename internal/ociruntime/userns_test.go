@@ -118,14 +118,23 @@ func TestStaged(t *testing.T) {
 		}
 		return l
 	}
-	if got := staged(ns(specs.NetworkNamespace, specs.TimeNamespace), []joined{net}); len(got) != 0 {
+	root, below := &caller{caps: ^uint64(0)}, &caller{caps: ^uint64(0), userns: true}
+	if got := staged(root, ns(specs.NetworkNamespace, specs.TimeNamespace), []joined{net}); len(got) != 0 {
 		t.Errorf("without a user namespace: %v", got)
 	}
-	if got := staged(ns(specs.NetworkNamespace, specs.UserNamespace), []joined{net}); len(got) != 1 {
+	if got := staged(root, ns(specs.NetworkNamespace, specs.UserNamespace), []joined{net}); len(got) != 1 {
 		t.Errorf("with one: %v", got)
 	}
-	if got := staged(ns(specs.UserNamespace), nil); len(got) != 0 {
+	if got := staged(root, ns(specs.UserNamespace), nil); len(got) != 0 {
 		t.Errorf("nothing to join: %v", got)
+	}
+	pid := ns(specs.PIDNamespace)
+	pid.Namespaces[0].Path = "/x"
+	if got := staged(root, pid, []joined{net}); len(got) != 0 {
+		t.Errorf("a pid namespace that root can leave again: %v", got)
+	}
+	if got := staged(below, pid, []joined{net}); len(got) != 1 {
+		t.Errorf("a pid namespace that one cannot leave again: %v", got)
 	}
 }
 
