@@ -23,7 +23,8 @@ import (
 // Some namespaces can only be had this way: a process never enters a pid namespace itself, only
 // its children are born there, and a namespace belongs to the user namespace that its maker is
 // in. CLONE_PARENT makes the second a child of the plan's parent, who waits for it and gets its
-// signals as for any other. See the package comment for why the second one may run the plan.
+// signals as for any other. The records of the two come in any order, unless the plan makes the
+// second wait. See the package comment for why the second one may run the plan.
 func (p *Plan) Fork(flags uint64, pidfd []byte) Step {
 	_ = pidfd[3]
 	b := p.alloc(int(unsafe.Sizeof(cloneArgs{})), 8)

@@ -117,6 +117,8 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 			clone.PidNS = pidfd
 		}
 	} else {
+		p.Doing("leave to the runtime", "its end of the socket") // to see when it is gone
+		p.Call("close", unix.SYS_CLOSE, launch.Int(sync[0]))
 		p.joinCgroups(files)
 		p.stage(sync[1], []joined{{pidfd, c.Namespaces, "namespaces of container " + c.ID}}, 0)
 		p.notDumpable()

@@ -61,9 +61,12 @@ func (p *planner) stage(sync int, join []joined, made uint64) {
 	p.Notify(noticeStage, 0)
 	p.Exit(0)
 	p.Bind(second)
+	// Not before the runtime knows whom it has to wait for.
+	p.Doing("wait for", "the runtime")
+	p.read1(sync)
 }
 
-// succeed waits for the second process, and makes child stand for it.
+// succeed waits for the second process, makes child stand for it, and lets it go on.
 func succeed(child *launch.Child, sync int) error {
 	n, err := child.Next()
 	if err != nil {
@@ -76,5 +79,8 @@ func succeed(child *launch.Child, sync int) error {
 	if err != nil {
 		return fmt.Errorf("create the container process: %w", err)
 	}
-	return child.Succeed(fd)
+	if err := child.Succeed(fd); err != nil {
+		return err
+	}
+	return goAhead(sync)
 }
