@@ -284,7 +284,7 @@ func (g *Group) locate(controller, field string) (*groupDir, error) {
 			return nil, &LimitError{Field: field, Err: fmt.Errorf("no rights to make a group in the %s hierarchy", controller)}
 		}
 	}
-	if g.host.v1(controller) != nil {
+	if g.layout().v1(controller) != nil {
 		return nil, &LimitError{Field: field, Err: fmt.Errorf("the container has no group in the %s hierarchy", controller)}
 	}
 	return nil, &LimitError{Field: field, Err: fmt.Errorf("this host has no %s cgroup controller", controller)}

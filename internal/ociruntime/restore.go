@@ -330,8 +330,8 @@ func (t *restoring) namespaces(opts *criu.Options) (inherit []int, err error) {
 			inherit = append(inherit, fd)
 			continue
 		}
-		if n.Type == specs.CgroupNamespace {
-			return nil, fmt.Errorf("linux.namespaces[%d].path: criu cannot join a cgroup namespace", i)
+		if n.Type == specs.CgroupNamespace || n.Type == specs.UserNamespace {
+			return nil, fmt.Errorf("linux.namespaces[%d].path: criu cannot join a %s namespace", i, n.Type)
 		}
 		kind := map[specs.LinuxNamespaceType]string{specs.MountNamespace: "mnt", specs.IPCNamespace: "ipc", specs.UTSNamespace: "uts", specs.TimeNamespace: "time"}[n.Type]
 		opts.JoinNamespaces = append(opts.JoinNamespaces, criu.JoinNamespace{Kind: kind, Path: n.Path})
