@@ -18,7 +18,7 @@
 //	extra, err := systemd.Annotations(spec.Annotations)
 //	err = d.Create(g, u, pid, extra, r)            // unit with pid in it, limits, device rules
 //	…
-//	err = d.Update(g, u, r)
+//	err = d.Update(g, u, r, old)
 //	err = d.Delete(g, u)
 //
 // The limits go both to systemd, so that it does not undo them when it writes its own, and to

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/cgroup/systemd/dbus"
@@ -274,8 +275,9 @@ func (d *Driver) Group(h *cgroup.Host, u Unit, c cgroup.Config) (*cgroup.Group, 
 }
 
 // Create starts the unit with pid in it, makes the directories that systemd does not make
-// (v1 controllers that it leaves alone), puts pid there too, and sets the limits. When it
-// fails the unit is stopped, with the process, and the directories are gone.
+// (v1 controllers that it leaves alone), sets the limits, and puts pid there too, which a cpuset
+// without CPUs would not take. When it fails the process is killed, the unit is stopped, and the
+// directories are gone.
 func (d *Driver) Create(g *cgroup.Group, u Unit, pid int, extra []Property, r *specs.LinuxResources) error {
 	_, two := g.Paths()[""]
 	v2 := two && len(g.Paths()) == 1
@@ -286,32 +288,40 @@ func (d *Driver) Create(g *cgroup.Group, u Unit, pid int, extra []Property, r *s
 		if err := g.Create(); err != nil {
 			return err
 		}
-		if !v2 && pid > 0 {
-			if err := g.AddProcess(pid, nil, 0); err != nil {
-				return err
-			}
-		}
 		if err := d.Set(u, v2, true, r); err != nil {
 			return err
 		}
-		return g.Apply(r)
+		if err := g.Apply(r); err != nil || v2 || pid <= 0 {
+			return err
+		}
+		return g.AddProcess(pid, nil, 0)
 	}()
 	if err != nil {
+		if pid > 0 {
+			// systemd would ask it to end by SIGTERM, which init of a pid namespace does not
+			// hear, and wait. The number is still its own: the caller has not waited for it.
+			unix.Kill(pid, unix.SIGKILL)
+		}
 		return errors.Join(err, d.Delete(g, u))
 	}
 	return nil
 }
 
-// Update changes limits of a running container.
-func (d *Driver) Update(g *cgroup.Group, u Unit, r *specs.LinuxResources) error {
+// Update changes limits of a running container. When one cannot be set, the files get back what
+// they had, and the unit the limits of old, which may be nil.
+func (d *Driver) Update(g *cgroup.Group, u Unit, r, old *specs.LinuxResources) error {
 	_, two := g.Paths()[""]
+	v2 := two && len(g.Paths()) == 1
 	if err := cgroup.Validate(r); err != nil {
 		return err
 	}
-	if err := d.Set(u, two && len(g.Paths()) == 1, false, r); err != nil {
+	if err := d.Set(u, v2, false, r); err != nil {
 		return err
 	}
-	return g.Apply(r)
+	if err := g.Update(r); err != nil {
+		return errors.Join(err, d.Set(u, v2, false, old))
+	}
+	return nil
 }
 
 // Delete stops the unit and removes what systemd leaves.

@@ -93,7 +93,7 @@ func TestRootContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Update(loaded, u, r); err != nil {
+	if err := d.Update(loaded, u, r, nil); err != nil {
 		t.Fatal(err)
 	}
 	if s, err = g.Stats(); err != nil || s.Memory.Usage.Limit != 128<<20 || text(f.units[u.Name]["MemoryLimit"]) != "134217728" {

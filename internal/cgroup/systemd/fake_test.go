@@ -30,6 +30,7 @@ type fakeManager struct {
 	version    string
 	log        []string
 	onStart    func(unit string, props map[string]dbus.Value)
+	onAttach   func(unit, sub string, pid uint64)
 }
 
 func newFake(t *testing.T) *fakeManager {
@@ -152,6 +153,9 @@ func (f *fakeManager) handle(m *dbus.Message) []dbus.Message {
 			return fail("org.freedesktop.DBus.Error.InvalidArgs", "bad sub-group")
 		}
 		f.log[len(f.log)-1] += fmt.Sprint(m.Body[1].Str(), " ", m.Body[2].List()[0].Uint())
+		if f.onAttach != nil {
+			f.onAttach(unit, m.Body[1].Str(), m.Body[2].List()[0].Uint())
+		}
 		return []dbus.Message{ok()}
 	}
 	return fail("org.freedesktop.DBus.Error.UnknownProperty", "?")
