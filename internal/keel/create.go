@@ -23,7 +23,7 @@ func bundleOptions() []option {
 		{name: "pid-file", value: true, usage: "`file` to write the process id to"},
 		{name: "no-pivot", usage: "do not use pivot root to jail process inside rootfs. This should be used whenever the rootfs is on top of a ramdisk"},
 		{name: "no-new-keyring", usage: "do not create a new session keyring for the container; it gets the calling process's"},
-		{name: "preserve-fds", value: true, usage: "pass `N` additional file descriptors to the container (stdio + N in total) (default: 0)"},
+		{name: "preserve-fds", value: true, number: true, usage: "pass `N` additional file descriptors to the container (stdio + $LISTEN_FDS + N in total) (default: 0)"},
 		{name: "print-plan", usage: "print the launch plan and start nothing"},
 	}
 }
@@ -36,8 +36,10 @@ func createOptions(o options) (ociruntime.CreateOptions, error) {
 	if o.is("print-plan") {
 		c.PrintPlan = os.Stdout
 	}
+	c.NotifySocket = os.Getenv("NOTIFY_SOCKET")
+	c.ListenFDs = listenFDs()
 	var err error
-	c.PreserveFDs, err = o.count("preserve-fds")
+	c.PreserveFDs, err = preserved(o, 3+c.ListenFDs)
 	return c, err
 }
 

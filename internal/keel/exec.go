@@ -24,7 +24,7 @@ func execCommand() command {
 			{name: "env", short: "e", value: true, usage: "set an environment variable, `name=value`; can be given several times"},
 			{name: "tty", short: "t", usage: "allocate a pseudo-TTY"},
 			{name: "user", short: "u", value: true, usage: "UID (format: `uid[:gid]`)"},
-			{name: "additional-gids", short: "g", value: true, usage: "additional `gid`; can be given several times"},
+			{name: "additional-gids", short: "g", value: true, number: true, usage: "additional `gid`; can be given several times"},
 			{name: "process", short: "p", value: true, usage: "`path` to the process.json"},
 			{name: "detach", short: "d", usage: "detach from the container's process"},
 			{name: "pid-file", value: true, usage: "`file` to write the process id to"},
@@ -32,7 +32,7 @@ func execCommand() command {
 			{name: "apparmor", value: true, usage: "set the AppArmor `profile` for the process"},
 			{name: "no-new-privs", usage: "set the no new privileges value for the process"},
 			{name: "cap", short: "c", value: true, usage: "add a `capability` to the bounding set for the process; can be given several times"},
-			{name: "preserve-fds", value: true, usage: "pass `N` additional file descriptors to the container (stdio + N in total) (default: 0)"},
+			{name: "preserve-fds", value: true, number: true, usage: "pass `N` additional file descriptors to the container (stdio + N in total) (default: 0)"},
 			{name: "cgroup", value: true, usage: "run the process in an (existing) sub-cgroup(s). Format is `[controller:]cgroup`"},
 			{name: "ignore-paused", usage: "allow exec in a paused container"},
 		},
@@ -51,18 +51,12 @@ func runExec(r *ociruntime.Runtime, o options, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	switch s := c.Status(); {
-	case s == ociruntime.StatusStopped:
-		return 0, errors.New("cannot exec in a stopped container")
-	case s == ociruntime.StatusPaused && !o.is("ignore-paused"):
-		return 0, errors.New("cannot exec in a paused container (use --ignore-paused to override)")
-	}
 	e := ociruntime.ExecOptions{ConsoleSocket: o.get("console-socket"), PidFile: o.get("pid-file"), PidfdSocket: o.get("pidfd-socket"),
 		Detach: o.is("detach"), IgnorePaused: o.is("ignore-paused")}
 	if e.Process, err = execProcess(c, o, args[1:]); err != nil {
 		return 0, err
 	}
-	if e.PreserveFDs, err = o.count("preserve-fds"); err != nil {
+	if e.PreserveFDs, err = preserved(o, 3); err != nil {
 		return 0, err
 	}
 	if e.Cgroup, err = subCgroups(o["cgroup"]); err != nil {

@@ -80,14 +80,15 @@ func Main(args []string) int {
 		return l.fail(fmt.Errorf("no help topic for %q: there is no such command; `keel help` lists them", rest[0]), exitUnknownVerb)
 	}
 	f, rest, err := parse(append(c.options, helpOption()), rest[1:], c.inOrder)
-	if err == nil && f.is("help") {
+	if err != nil {
+		fmt.Printf("Incorrect Usage: %v\n\n%s", err, c.help())
+		return l.fail(err, exitError)
+	}
+	if f.is("help") {
 		fmt.Print(c.help())
 		return 0
 	}
-	if err == nil {
-		err = c.checkArgs(len(rest))
-	}
-	if err != nil {
+	if err := c.checkArgs(len(rest)); err != nil {
 		fmt.Printf("Incorrect Usage.\n\n%s", c.help())
 		return l.fail(err, exitError)
 	}
@@ -112,10 +113,10 @@ func newRuntime(g options, l *logger) (*ociruntime.Runtime, error) {
 	if f := g.get("log-format"); f != "" && f != "text" && f != "json" {
 		return nil, errors.New("invalid log-format: " + f)
 	}
-	if g.is("systemd-cgroup") {
-		return nil, errors.New("--systemd-cgroup is not supported yet; use a cgroupsPath of the file system")
+	r := &ociruntime.Runtime{SystemdCgroup: g.is("systemd-cgroup"), Criu: g.get("criu"), Warn: func(msg string) { l.write("warning", msg) }}
+	if l.debug {
+		r.Debug = func(msg string) { l.write("debug", msg) }
 	}
-	r := &ociruntime.Runtime{Criu: g.get("criu"), Warn: func(msg string) { l.write("warning", msg) }, Debug: func(msg string) { l.write("debug", msg) }}
 	switch v := g.get("rootless"); v {
 	case "true":
 		r.Rootless = true

@@ -12,6 +12,7 @@ type option struct {
 	name   string // without dashes
 	short  string // one letter, or none
 	value  bool   // takes one
+	number bool   // which is an integer
 	hidden bool   // not in the help text
 	usage  string // a word in backquotes names the value
 }
@@ -76,6 +77,7 @@ func parse(known []option, words []string, inOrder bool) (options, []string, err
 				return o, nil, errors.New("flag needs an argument: -" + name)
 			}
 			value, words = words[0], words[1:]
+			given = true
 		case !k.value && !given:
 			value = "true"
 		case !k.value:
@@ -84,6 +86,11 @@ func parse(known []option, words []string, inOrder bool) (options, []string, err
 				return o, nil, fmt.Errorf("invalid boolean value %q for -%s", value, name)
 			}
 			value = strconv.FormatBool(on)
+		}
+		if k.number && given {
+			if _, err := strconv.ParseInt(value, 10, 64); err != nil {
+				return o, nil, fmt.Errorf("invalid value %q for flag -%s: want an integer", value, name)
+			}
 		}
 		o[k.name] = append(o[k.name], value)
 	}

@@ -1,6 +1,10 @@
 package keel
 
-import "github.com/hull-dev/hull/internal/ociruntime"
+import (
+	"os"
+
+	"github.com/hull-dev/hull/internal/ociruntime"
+)
 
 func startCommand() command {
 	return command{
@@ -12,7 +16,7 @@ func startCommand() command {
 func start(r *ociruntime.Runtime, _ options, args []string) (int, error) {
 	c, err := r.Load(args[0])
 	if err == nil {
-		err = c.Start()
+		err = c.Start(os.Getenv("NOTIFY_SOCKET"))
 	}
 	return 0, err
 }

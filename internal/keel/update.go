@@ -18,7 +18,7 @@ func updateCommand() command {
 		about: "What no option names stays as it is. A resources file is linux.resources of config.json; with one, all other\noptions are ignored.",
 		options: []option{
 			{name: "resources", short: "r", value: true, usage: "`path` to the file containing the resources to update or '-' to read from the standard input"},
-			{name: "blkio-weight", value: true, usage: "specifies per cgroup weight, range is from 10 to 1000"},
+			{name: "blkio-weight", value: true, number: true, usage: "specifies per cgroup weight, range is from 10 to 1000"},
 			{name: "cpu-period", value: true, usage: "CPU CFS period to be used for hardcapping (in usecs). 0 to use system default"},
 			{name: "cpu-quota", value: true, usage: "CPU CFS hardcap limit (in usecs). Allowed cpu time in a given period"},
 			{name: "cpu-burst", value: true, usage: "CPU CFS hardcap burst limit (in usecs). Allowed accumulated cpu time additionally for burst a given period"},
@@ -33,7 +33,7 @@ func updateCommand() command {
 			{name: "cpu-idle", value: true, usage: "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"},
 			{name: "memory-reservation", value: true, usage: "memory reservation or soft limit (in bytes)"},
 			{name: "memory-swap", value: true, usage: "total memory usage (memory + swap); set '-1' to enable unlimited swap"},
-			{name: "pids-limit", value: true, usage: "maximum number of pids allowed in the container; '-1' for no limit"},
+			{name: "pids-limit", value: true, number: true, usage: "maximum number of pids allowed in the container; '-1' for no limit"},
 			{name: "l3-cache-schema", value: true, usage: "the string of Intel RDT/CAT L3 cache schema"},
 			{name: "mem-bw-schema", value: true, usage: "the string of Intel RDT/MBA memory bandwidth schema"},
 		},

@@ -220,3 +220,91 @@ func TestRootErrorsAreRecorded(t *testing.T) {
 		t.Errorf("--print-plan: %q; want a plan, and nothing made", out)
 	}
 }
+
+// TestRootUpdateIsKept: what an update has set is part of the container's configuration, and an
+// update that fails changes nothing.
+func TestRootUpdateIsKept(t *testing.T) {
+	b := newBox(t, func(s *specs.Spec) {
+		limit := int64(32 << 20)
+		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	}, "sleep", "600")
+	b.create("c")
+	kept := func() string {
+		text, _ := os.ReadFile(filepath.Join(b.state, "c/resources.json"))
+		return string(text)
+	}
+	b.ok("update", "--memory", "64m", "--pids-limit", "33", "c")
+	b.ok("update", "--pids-limit", "44", "--cpu-share", "100", "c")
+	const want = `{"memory":{"limit":67108864},"cpu":{"shares":100},"pids":{"limit":44}}`
+	if got := kept(); got != want {
+		t.Errorf("after two updates: %s, want %s", got, want)
+	}
+	b.ok("update", "--cpu-idle", "1", "c")
+	b.ok("update", "--cpu-idle", "0", "c") // the kernel has forgotten the shares, the first update has not
+	var state struct {
+		Cgroups map[string]string `json:"cgroup_paths"`
+	}
+	text, err := os.ReadFile(filepath.Join(b.state, "c/state.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &state)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(state.Cgroups["cpu"], "cpu.shares")); err == nil && string(text) != "100\n" {
+		t.Errorf("after idling the shares are %q, want 100", text)
+	}
+	b.refused(1, "linux.resources.cpu.cpus", "update", "--memory", "128m", "--cpuset-cpus", "999", "c")
+	if got := kept(); got != strings.Replace(want, "100", `100,"idle":0`, 1) {
+		t.Errorf("after one that failed: %s", got)
+	}
+	var s struct {
+		Data struct {
+			Memory struct{ Usage struct{ Limit uint64 } }
+		}
+	}
+	if err := json.Unmarshal([]byte(b.ok("events", "--stats", "c")), &s); err != nil || s.Data.Memory.Usage.Limit != 64<<20 {
+		t.Errorf("the limit is %d after an update that failed; want the old one, %v", s.Data.Memory.Usage.Limit, err)
+	}
+}
+
+func TestRootDebugAndWarnings(t *testing.T) {
+	b := newBox(t, func(s *specs.Spec) {
+		s.Process.Env = append(s.Process.Env, "TOKEN=secret")
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64},
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"no_such_call"}, Action: specs.ActErrno}, {Names: []string{"acct"}, Action: specs.ActErrno}}}
+		s.Hooks = &specs.Hooks{Poststart: []specs.Hook{{Path: "/bin/true"}}}
+	}, "sh", "-c", "true secret")
+	log := filepath.Join(b.bundle, "log")
+	b.ok("--log", log, "--log-format", "json", "--debug", "run", "-b", b.bundle, "c")
+	text, _ := os.ReadFile(log)
+	levels := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var r struct{ Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Errorf("record %q: %v", line, err)
+		}
+		levels[r.Level]++
+	}
+	for _, want := range []string{"create container c", "init is process", "poststart[0] /bin/true", "container c is made; its program runs: true", "are deleted"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("--debug records nothing of %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "secret") {
+		t.Errorf("--debug records secrets:\n%s", text)
+	}
+	if !strings.Contains(string(text), `unknown system call \"no_such_call\"`) {
+		t.Errorf("no warning of what the seccomp profile cannot do:\n%s", text)
+	}
+	if levels["debug"] < 5 || levels["warning"] != 1 || levels["error"] != 0 {
+		t.Errorf("levels %v", levels)
+	}
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	b.ok("--log", log, "run", "-b", b.bundle, "c")
+	if text, err := os.ReadFile(log); err == nil { // the profile has been warned of
+		t.Errorf("a second time, without --debug: %s", text)
+	}
+}

@@ -43,7 +43,7 @@ const (
 // the container, unless it shall go on. After a failure the container goes on.
 func (c *Container) Checkpoint(o CheckpointOptions) error {
 	was := c.Status()
-	if was == StatusCreated || was == StatusStopped {
+	if was == StatusCreating || was == StatusCreated || was == StatusStopped {
 		return fmt.Errorf("Container cannot be checkpointed in %s state", was)
 	}
 	err := c.checkpoint(o)
@@ -125,7 +125,7 @@ func (c *Container) checkpoint(o CheckpointOptions) error {
 	if o.LeaveRunning || o.PreDump {
 		return nil
 	}
-	if err := waitEnd(init, killTimeout); err != nil {
+	if err := c.waitDead(init, killTimeout); err != nil {
 		return err
 	}
 	return c.Delete(true)

@@ -15,7 +15,7 @@ import (
 // kernel knows better (does init live, is the group frozen) is asked for by [Container.Status]
 // each time.
 //
-//	         Create            Start            program ends          Delete
+//	       Create: creating      Start            program ends          Delete
 //	(none) ─────────► created ───────► running ──────────────► stopped ─────────► (none)
 //	                     │                │  ▲                    ▲
 //	                     │          Pause ▼  │ Resume             │
@@ -23,9 +23,10 @@ import (
 //	                                        killed
 type Container struct {
 	State
-	r    *Runtime
-	dir  string
-	spec *ocispec.Config // once read
+	r        *Runtime
+	dir      string
+	spec     *ocispec.Config // once read
+	creating bool            // it was not finished when it was loaded
 }
 
 // Errors that a caller tells apart; the texts are runc's, which engines look for.
@@ -57,8 +58,8 @@ func checkID(id string) error {
 	return nil
 }
 
-// Config is the config.json that the container was created with. It belongs to the container:
-// who changes it makes a copy.
+// Config is the config.json that the container was created with, with the limits that updates
+// have set since. It belongs to the container: who changes it makes a copy.
 func (c *Container) Config() (*ocispec.Config, error) {
 	if c.spec != nil {
 		return c.spec, nil
@@ -72,6 +73,11 @@ func (c *Container) Config() (*ocispec.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	up, err := c.updates()
+	if err != nil {
+		return nil, err
+	}
+	mergeResources(part(&s.Linux.Resources), up)
 	c.spec = s
 	return s, nil
 }

@@ -21,9 +21,9 @@ type Runtime struct {
 	Root          string // state directory
 	SystemdCgroup bool
 	Rootless      bool
-	Criu          string // path, or a name to look up in $PATH; "" for "criu"
-	Warn          func(string)
-	Debug         func(string)
+	Criu          string       // path, or a name to look up in $PATH; "" for "criu"
+	Warn          func(string) // nil: warnings are dropped
+	Debug         func(string) // what is being done, step by step; nil: nobody wants to know
 
 	cgroupHost *cgroup.Host // once asked for
 }
@@ -50,8 +50,10 @@ type CreateOptions struct {
 	NoNewKeyring  bool
 	Detach        bool
 	Keep          bool
-	NoSubreaper   bool
-	PreserveFDs   int
+	NoSubreaper   bool      // with Run and without Detach: orphans go to the host's init, not to us
+	PreserveFDs   int       // descriptors from 3 on that the program gets
+	ListenFDs     int       // descriptors before those that systemd has passed (sd_listen_fds(3))
+	NotifySocket  string    // socket that is told when the container is ready (sd_notify(3))
 	Run           bool      // start at once
 	PrintPlan     io.Writer // print the launch plan and create nothing
 }
@@ -75,17 +77,16 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if s.Process == nil {
 		return nil, errors.New("config.json: process is missing")
 	}
-	if s.Process.Terminal && o.ConsoleSocket == "" && (!o.Run || o.Detach) {
-		return nil, errors.New("cannot allocate tty if runc will detach without setting console socket: give --console-socket")
-	}
-	if !s.Process.Terminal && o.ConsoleSocket != "" {
-		return nil, errors.New("cannot use console socket if the container has no terminal: set process.terminal")
+	if err := checkConsole(s.Process.Terminal, o.Detach || !o.Run, o.ConsoleSocket); err != nil {
+		return nil, err
 	}
 	var undo undoList
+	var place *placement
 	defer func() {
 		if err != nil {
 			undo.run()
 		}
+		place.close()
 	}()
 	rootfs := s.Root.Path // only ever opened whole, by the host, before the container exists
 	if !filepath.IsAbs(rootfs) {
@@ -169,30 +170,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	host, err := r.cgroups()
-	if err != nil {
+	if place, err = r.place(s, id); err != nil {
 		return nil, err
 	}
-	group, err := cgroup.New(host, cgroup.Config{Path: s.Linux.CgroupsPath, ID: id, Resources: s.Linux.Resources, Rootless: r.Rootless})
-	if err != nil {
-		return nil, err
-	}
-	b.cgroupDirs = group.Paths()
-	v2, _ := group.Dir()
-	joinFiles, birth := bornInto(group.JoinFiles(), v2)
-	b.joinFiles = joinFiles
-	if o.PrintPlan == nil && r.Rootless {
-		// Before the plan, which is about the groups that there are.
-		undo.add(group.Undo)
-		if err := c.createGroup(group); err != nil {
-			return nil, err
-		}
-		b.cgroupDirs = group.Paths()
-		b.joinFiles, birth = bornInto(group.JoinFiles(), dirOf(group))
-		if b.ownCgroups, err = shownCgroups(host, group); err != nil {
-			return nil, err
-		}
-	}
+	b.cgroupDirs, b.joinFiles = place.group.Paths(), place.join
+	c.Cgroups, c.SystemdUnit = b.cgroupDirs, place.unit.Name
 	pidns := 0
 	if b.stage = staged(&me, s.Linux, join); len(b.stage) == 0 {
 		pidns, b.join = pidNS(join)
@@ -211,12 +193,15 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	b.sync, b.syncPeer, b.console = sync[1], sync[0], sync[1]
-	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: me.groups, held: me.caps}
+	b.sync, b.console, b.creators = sync[1], sync[1], []int{sync[0]}
+	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.ListenFDs + o.PreserveFDs, setgroups: me.groups, held: me.caps}
 	if b.maps != nil {
 		e.setgroups, e.held = b.maps.setgroups, ^uint64(0)
 	}
 	e.hooks = hooksInside(s)
+	if o.ListenFDs > 0 {
+		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(o.ListenFDs), "LISTEN_PID=1")
+	}
 	if !o.NoNewKeyring {
 		e.keyring = id
 	}
@@ -224,9 +209,20 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if b.maps == nil {
 		e.limits = limits
 	}
+	var half *halfState
 	if o.PrintPlan == nil {
-		if err := c.makeDir(raw, o.Run, &undo, &e); err != nil {
+		if half, err = c.makeDir(raw, o.Run, &undo, &e); err != nil {
 			return nil, err
+		}
+		b.creators = append(b.creators, half.fd)
+		undo.add(place.undo)
+		if err := place.early(c, b); err != nil {
+			return nil, err
+		}
+		if o.NotifySocket != "" {
+			if err := c.mountNotify(b, bundleFD, maps, &undo); err != nil {
+				return nil, err
+			}
 		}
 	} else if !o.Run {
 		e.startFD, e.statusFD = 0, 0
@@ -242,36 +238,46 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 
+	r.debug("create container %s of bundle %s: the root is %s", id, bundle, rootfs)
 	clone := launch.Clone{Flags: b.newFlags &^ b.unshare, PidNS: pidns, Share: mayShare(s, c.Namespaces)}
 	if len(b.stage) > 0 {
 		clone.Flags = 0 // they are made when the others have been entered
 	}
-	if !r.Rootless {
-		undo.add(group.Undo)
-		if err := group.CreateUnified(); err != nil {
-			return nil, err
-		}
+	if err := place.begin(); err != nil {
+		return nil, err
 	}
 	// An ordinary user can write the id maps only of a process that is dumpable.
 	if b.newFlags&unix.CLONE_NEWUSER == 0 || me.has(unix.CAP_SYS_ADMIN) {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	}
-	if clone.Cgroup, err = openCgroup(birth, &undo); err != nil {
+	if clone.Cgroup, err = openCgroup(place.birth, &undo); err != nil {
 		return nil, err
+	}
+	var notify *notifier
+	if o.Run {
+		if notify, err = c.bindNotify(o.NotifySocket); err != nil {
+			return nil, err
+		}
+		undo.add(notify.close)
+	}
+	reap := o.Run && !o.Detach && !o.NoSubreaper
+	if reap {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return nil, fmt.Errorf("become the reaper of the container's orphans: %w", err)
+		}
 	}
 	child, err := p.Start(clone)
 	if err != nil {
 		return nil, explainStart(err, &me, b)
 	}
 	undo.add(func() { child.Kill() })
+	r.debug("container %s: process %d begins, with the new namespaces %#x", id, child.Pid, b.newFlags)
 	if b.maps != nil {
 		b.maps.ownPipes(&s.Process.User)
 	}
 	// From here on the child makes its mounts while the rest of the cgroup is made.
-	if !r.Rootless {
-		if err := c.createGroup(group); err != nil {
-			return nil, err
-		}
+	if err := place.finish(c, child.Pid, s.Linux.Resources); err != nil {
+		return nil, err
 	}
 	if len(b.stage) > 0 {
 		if err := goAhead(sync[0]); err != nil {
@@ -281,12 +287,10 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			return nil, err
 		}
 	}
-	if err := group.Apply(s.Linux.Resources); err != nil {
+	if err := place.limit(r, s.Linux.Resources); err != nil {
 		return nil, err
 	}
-	for _, w := range group.Warnings() {
-		r.warn(w)
-	}
+	r.debug("container %s: init is process %d, with limits in the cgroups %v", id, child.Pid, c.Cgroups)
 	c.InitPid = child.Pid
 	if c.InitStart, err = startTime(child.Pid); err != nil {
 		return nil, err
@@ -299,8 +303,8 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err := prepareProcess(child.Pid, s, b.maps != nil, limits); err != nil {
 		return nil, err
 	}
-	if err := c.save(); err != nil {
-		return nil, err
+	if err := half.write(&c.State); err != nil {
+		return nil, fmt.Errorf("write the state of container %s: %w", id, err)
 	}
 	if err := goAhead(sync[0]); err != nil {
 		return nil, err
@@ -308,19 +312,24 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err := b.sendTrees(sync[0], child.PidFD, maps); err != nil {
 		return nil, err
 	}
-	proc = &Process{child: child, c: c, detach: o.Detach || !o.Run, keep: o.Keep, master: -1}
+	proc = &Process{child: child, c: c, detach: o.Detach || !o.Run, keep: o.Keep, master: -1, reap: reap, notify: notify}
 	if err := proc.follow(s, sync[0], o.ConsoleSocket, o.Run); err != nil {
 		return nil, err
 	}
+	if err := c.commitState(); err != nil {
+		return nil, err
+	}
+	r.debug("container %s is made; its program runs: %t", id, o.Run)
 	if err := publish(child, o.PidFile, o.PidfdSocket); err != nil {
 		return nil, err
 	}
+	undo.closeFDs()
 	if o.Run && s.Hooks != nil {
-		if err := c.runHooks("poststart", s.Hooks.Poststart, "running"); err != nil {
-			r.warn(err.Error())
+		if err := c.runHooks("poststart", s.Hooks.Poststart, StatusRunning); err != nil {
+			undo = undoList{}
+			return nil, errors.Join(err, proc.abandon())
 		}
 	}
-	undo.closeFDs()
 	return proc, nil
 }
 
@@ -330,39 +339,12 @@ func (r *Runtime) warn(msg string) {
 	}
 }
 
-// makeDir makes the state directory and, unless the container starts at once, its FIFOs.
-func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) error {
-	if err := os.MkdirAll(c.r.Root, 0o700); err != nil {
-		return fmt.Errorf("make the state directory: %w", err)
+// debug records what is being done. Arguments and environments, where secrets are, stay out of
+// it (SECURITY.md R17).
+func (r *Runtime) debug(format string, args ...any) {
+	if r != nil && r.Debug != nil {
+		r.Debug(fmt.Sprintf(format, args...))
 	}
-	if err := os.Mkdir(c.dir, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("container with given ID already exists: %s", c.ID)
-		}
-		return fmt.Errorf("make the state directory: %w", err)
-	}
-	undo.add(func() { os.RemoveAll(c.dir) })
-	if err := os.WriteFile(filepath.Join(c.dir, configFile), config, 0o600); err != nil {
-		return fmt.Errorf("keep a copy of config.json: %w", err)
-	}
-	if run {
-		return nil
-	}
-	for _, f := range []struct {
-		name string
-		fd   *int
-	}{{startFifo, &e.startFD}, {statusFifo, &e.statusFD}} {
-		name := filepath.Join(c.dir, f.name)
-		err := unix.Mkfifo(name, 0o600)
-		if err == nil {
-			*f.fd, err = unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		}
-		if err != nil {
-			return fmt.Errorf("make the FIFO %s: %w", name, err)
-		}
-		undo.fd(*f.fd)
-	}
-	return nil
 }
 
 // prepareProcess does to the new process what only the outside can do.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/hull-dev/hull/internal/cgroup/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -12,10 +13,16 @@ import (
 // poststop hooks run. With force a running one is killed first. When the cgroup cannot be
 // removed the state stays, so that delete can be tried again.
 func (c *Container) Delete(force bool) error {
+	if c.creating {
+		return c.deleteHalf(force)
+	}
 	switch s := c.Status(); {
 	case s == StatusStopped:
-		// Without a pid namespace of its own, processes of the container can outlive init.
-		if c.Namespaces&unix.CLONE_NEWPID == 0 {
+		if _, exiting := c.initStat(); exiting {
+			if err := c.end(); err != nil {
+				return err
+			}
+		} else if c.Namespaces&unix.CLONE_NEWPID == 0 { // others can outlive init
 			if err := c.killLeft(); err != nil {
 				return err
 			}
@@ -27,17 +34,14 @@ func (c *Container) Delete(force bool) error {
 	default:
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", c.ID, s)
 	}
-	g, err := c.cgroup()
-	if err == nil {
-		err = g.Delete()
-	}
-	if err != nil {
-		return fmt.Errorf("delete the cgroup of container %s: %w", c.ID, err)
+	if err := c.removeGroup(); err != nil {
+		return err
 	}
 	spec, specErr := c.Config() // before it goes with the directory
 	if err := removeState(c.dir); err != nil {
 		return fmt.Errorf("delete the state of container %s: %w", c.ID, err)
 	}
+	c.r.debug("container %s: its cgroups and its state are deleted", c.ID)
 	if specErr != nil {
 		c.r.warn("the poststop hooks of container " + c.ID + " do not run: " + specErr.Error())
 	} else if spec.Hooks != nil {
@@ -58,6 +62,22 @@ func removeState(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// removeGroup removes the container's cgroup, and the unit that it belongs to.
+func (c *Container) removeGroup() error {
+	g, err := c.cgroup()
+	switch {
+	case err != nil:
+	case c.SystemdUnit != "":
+		err = c.withUnit(func(d *systemd.Driver, u systemd.Unit) error { return d.Delete(g, u) })
+	default:
+		err = g.Delete()
+	}
+	if err != nil {
+		return fmt.Errorf("delete the cgroup of container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
 // killLeft kills what is in the cgroup of a container whose init has ended.
 func (c *Container) killLeft() error {
 	if len(c.Cgroups) == 0 {
@@ -69,6 +89,7 @@ func (c *Container) killLeft() error {
 // poststop runs every hook, whatever the others did (runtime.md, Lifecycle, step 13).
 func (c *Container) poststop(hooks []specs.Hook) {
 	for i, h := range hooks {
+		c.r.debug("container %s: run hooks.poststop[%d] %s", c.ID, i, h.Path)
 		if err := c.runHook("poststop", h, hookState(&c.State, StatusStopped, 0)); err != nil {
 			c.r.warn(fmt.Sprintf("run hooks.poststop[%d] %s: %v", i, h.Path, err))
 		}

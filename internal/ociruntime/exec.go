@@ -1,6 +1,7 @@
 package ociruntime
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -17,7 +18,7 @@ type ExecOptions struct {
 	PidFile       string
 	PidfdSocket   string
 	Detach        bool
-	IgnorePaused  bool
+	IgnorePaused  bool // of a paused container: the process waits, frozen like the others
 	PreserveFDs   int
 	Cgroup        map[string]string // as cgroup.Group.ExecFiles
 }
@@ -32,6 +33,15 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	}
 	for _, w := range warnings {
 		c.r.warn("process." + w)
+	}
+	if err := checkConsole(o.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
+		return nil, err
+	}
+	switch s := c.Status(); {
+	case s == StatusStopped || s == StatusCreating:
+		return nil, fmt.Errorf("cannot exec in a %s container", s)
+	case s == StatusPaused && !o.IgnorePaused:
+		return nil, errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 	}
 	var undo undoList
 	ok := false
@@ -57,6 +67,10 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	files, birth := bornInto(files, v2)
+	byBus := c.attachesByBus()
+	if byBus {
+		files, birth = nil, ""
+	}
 	cgroupFD, err := openCgroup(birth, &undo)
 	if err != nil {
 		return nil, err
@@ -102,6 +116,14 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	p := newPlanner()
 	var clone launch.Clone
 	second := c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWPID) != 0 && !me.returns()
+	if second || byBus {
+		p.Doing("leave to the runtime", "its end of the socket") // to see when it is gone
+		p.Call("close", unix.SYS_CLOSE, launch.Int(sync[0]))
+	}
+	if byBus {
+		p.Doing("wait for", "systemd")
+		p.read1(sync[1])
+	}
 	if !second {
 		p.Doing("start", "a session")
 		p.Call("setsid", unix.SYS_SETSID)
@@ -117,8 +139,6 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 			clone.PidNS = pidfd
 		}
 	} else {
-		p.Doing("leave to the runtime", "its end of the socket") // to see when it is gone
-		p.Call("close", unix.SYS_CLOSE, launch.Int(sync[0]))
 		p.joinCgroups(files)
 		p.stage(sync[1], []joined{{pidfd, c.Namespaces, "namespaces of container " + c.ID}}, 0)
 		p.notDumpable()
@@ -138,6 +158,15 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	undo.add(func() { child.Kill() })
+	c.r.debug("container %s: process %d executes %s", c.ID, child.Pid, o.Process.Args[0])
+	if byBus {
+		if err := c.attachByBus(o.Cgroup[""], child.Pid); err != nil {
+			return nil, err
+		}
+		if err := goAhead(sync[0]); err != nil {
+			return nil, err
+		}
+	}
 	if second {
 		if err := succeed(child, sync[0]); err != nil {
 			return nil, err

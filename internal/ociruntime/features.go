@@ -35,7 +35,7 @@ func linuxFeatures(w *ocispec.Writer) {
 	w.Name("capabilities")
 	w.Strings(ocispec.KnownCapabilities())
 	w.Name("cgroup")
-	flagObject(w, []flag{{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", true}})
+	flagObject(w, []flag{{"v1", true}, {"v2", true}, {"systemd", true}, {"systemdUser", true}, {"rdma", true}})
 	w.Name("seccomp")
 	w.Open('{')
 	w.Name("enabled")

@@ -46,6 +46,9 @@ func (r *Runtime) filter(c *ocispec.Config) (*seccomp.Program, error) {
 		if p, err = seccomp.Compile(s, seccomp.Options{}); err != nil {
 			return nil, err
 		}
+		for _, w := range p.Warnings { // once for each profile: Docker's has two for every container
+			r.warn(w)
+		}
 		if p == nil || len(p.Filter) == 0 {
 			return nil, nil
 		}

@@ -16,6 +16,7 @@ import (
 // environment that it names and in "/" (SECURITY.md R23).
 func (c *Container) runHooks(kind string, hooks []specs.Hook, status string) error {
 	for i, h := range hooks {
+		c.r.debug("container %s: run hooks.%s[%d] %s", c.ID, kind, i, h.Path)
 		if err := c.runHook(kind, h, hookState(&c.State, status, c.InitPid)); err != nil {
 			return fmt.Errorf("run hooks.%s[%d] %s: %w", kind, i, h.Path, err)
 		}

@@ -17,6 +17,7 @@ const killTimeout = 10 * time.Second
 // container has stopped; with all, that is no error, and what was left in the cgroup gets
 // the signal.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
+	c.r.debug("container %s: signal %d for process %d; all: %t", c.ID, int(sig), c.InitPid, all)
 	ownPids := c.Namespaces&unix.CLONE_NEWPID != 0
 	if all || sig == unix.SIGKILL && !ownPids { // without a pid namespace the others do not die with init
 		err := c.killGroup(sig)
@@ -27,6 +28,9 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 			return err
 		}
 		c.r.warn(err.Error() + "; only init gets the signal") // a user may have no cgroup
+	}
+	if !c.alive() { // or on its way out
+		return ErrNotRunning
 	}
 	fd, err := c.initFD()
 	if err == nil {
@@ -75,13 +79,14 @@ func (c *Container) thawDying() error {
 	return nil
 }
 
-// end kills every process of the container and returns when init has ended.
+// end kills every process of the container and returns when none runs any more.
 func (c *Container) end() error {
 	fd, err := c.initFD()
 	if err != nil && !errors.Is(err, ErrNotRunning) {
 		return fmt.Errorf("kill container %s: %w", c.ID, err)
 	}
 	running := err == nil
+	c.r.debug("container %s: end it; init is process %d, running: %t", c.ID, c.InitPid, running)
 	if running {
 		defer unix.Close(fd)
 		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
@@ -101,7 +106,7 @@ func (c *Container) end() error {
 	if !running {
 		return nil
 	}
-	if err := waitEnd(fd, killTimeout); err != nil {
+	if err := c.waitDead(fd, killTimeout); err != nil {
 		return fmt.Errorf("kill container %s: %w", c.ID, err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 type box struct {
 	spec        *specs.Spec
 	sync        int               // read end: one byte from the parent lets the child go on
-	syncPeer    int               // the runtime's end of it
+	creators    []int             // descriptors whose end tells that the runtime is gone: the other end of sync, the lock
 	console     int               // socket for the terminal's descriptor, or -1
 	rootTree    int               // detached clone of the root
 	sources     map[int]int       // mounts index -> detached clone of a bind source
@@ -42,8 +42,10 @@ func (p *planner) planCreate(b *box) error {
 	s := b.spec
 	p.Doing("start", "a session")
 	p.Call("setsid", unix.SYS_SETSID)
-	// Without our own copy of its end we see when the runtime is gone.
-	p.Call("close", unix.SYS_CLOSE, launch.Int(b.syncPeer))
+	p.Doing("leave to the runtime", "what is its own")
+	for _, fd := range b.creators {
+		p.Call("close", unix.SYS_CLOSE, launch.Int(fd))
+	}
 	if len(b.stage) > 0 {
 		p.Doing("wait for", "the runtime")
 		p.read1(b.sync)

@@ -23,6 +23,8 @@ type Process struct {
 	exec   bool
 	master int // our end of the terminal, or -1
 	sigs   int // of catchSignals, or 0
+	reap   bool
+	notify *notifier
 }
 
 // Pid is the host's number of the process.
@@ -67,6 +69,18 @@ func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool
 			}
 		}
 	}
+}
+
+// checkConsole: the terminal of a process that we do not stay for needs a place to go to, and no
+// other has one. The texts are runc's.
+func checkConsole(terminal, detach bool, socket string) error {
+	switch {
+	case terminal && detach && socket == "":
+		return errors.New("cannot allocate tty if runc will detach without setting console socket: give --console-socket")
+	case socket != "" && !(terminal && detach):
+		return errors.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	return nil
 }
 
 func (p *Process) takeTerminal(terminal bool, sync int, consoleSocket string) error {
@@ -144,28 +158,29 @@ func publish(child *launch.Child, pidFile, pidfdSocket string) error {
 // unless it shall be kept. For a detached process it returns 0 at once.
 func (p *Process) Wait() (int, error) {
 	if p.detach {
+		p.c.passNotify(p.notify)
 		p.child.Close()
 		return 0, nil
 	}
+	if p.notify != nil { // we stay, and end when the container does: the process to watch is ours
+		if fd, err := unix.PidfdOpen(p.child.Pid, 0); err == nil {
+			go func() {
+				if err := p.notify.pass(fd, os.Getpid()); err != nil {
+					p.c.r.warn(err.Error())
+				}
+				unix.Close(fd)
+			}()
+		}
+	}
 	if p.sigs == 0 {
-		var err error
-		if p.sigs, err = catchSignals(); err != nil {
+		if err := p.catchSignals(); err != nil {
 			return 0, err
 		}
 	}
 	finishTerminal := p.serveTerminal()
-	if err := p.passOn(p.sigs); err != nil {
+	ws, err := p.passOn(p.sigs)
+	if err != nil {
 		return 0, err
-	}
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.child.Pid, &ws, 0, nil)
-		if err == nil {
-			break
-		}
-		if err != unix.EINTR {
-			return 0, fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
-		}
 	}
 	finishTerminal()
 	code := ws.ExitStatus()
@@ -179,31 +194,80 @@ func (p *Process) Wait() (int, error) {
 	return code, p.c.Delete(true)
 }
 
-// catchSignals asks for the signals that people and supervisors send.
-func catchSignals() (fd int, err error) {
-	return sigpipe.Open(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)
+// catchSignals asks for the signals that people and supervisors send, and for those of orphans.
+func (p *Process) catchSignals() (err error) {
+	p.sigs, err = sigpipe.Open(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)
+	if err == nil && p.reap {
+		p.sigs, err = sigpipe.Open(unix.SIGCHLD)
+	}
+	return err
 }
 
-// passOn gives the process the signals that come from sigs, until it has ended.
-func (p *Process) passOn(sigs int) error {
+// passOn gives the process the signals that come from sigs, until it has ended, and returns how.
+func (p *Process) passOn(sigs int) (ws unix.WaitStatus, err error) {
 	set := []unix.PollFd{{Fd: int32(p.child.PidFD), Events: unix.POLLIN}, {Fd: int32(sigs), Events: unix.POLLIN}}
 	for {
+		if p.reap {
+			if ws, ended := p.reapOrphans(); ended {
+				return ws, nil
+			}
+		}
 		if _, err := unix.Poll(set, -1); err != nil && err != unix.EINTR {
-			return fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
+			return ws, fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
 		}
 		var b [64]byte
 		n, _ := unix.Read(sigs, b[:])
 		for _, s := range b[:max(n, 0)] {
-			if unix.Signal(s) == unix.SIGWINCH {
+			switch unix.Signal(s) {
+			case unix.SIGCHLD:
+			case unix.SIGWINCH:
 				p.resize()
-			} else {
+			default:
 				unix.PidfdSendSignal(p.child.PidFD, unix.Signal(s), nil, 0)
 			}
 		}
 		if set[0].Revents != 0 {
-			return nil
+			break
 		}
 	}
+	for {
+		_, err := unix.Wait4(p.child.Pid, &ws, 0, nil)
+		if err == nil {
+			return ws, nil
+		}
+		if err != unix.EINTR {
+			return ws, fmt.Errorf("wait for process %d: %w", p.child.Pid, err)
+		}
+	}
+}
+
+// reapOrphans waits for children that have ended: orphans of the container, and the process
+// itself, whose status it returns.
+func (p *Process) reapOrphans() (ws unix.WaitStatus, ended bool) {
+	for {
+		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || pid <= 0:
+			return ws, false
+		case pid == p.child.Pid:
+			return ws, true
+		}
+	}
+}
+
+// abandon ends a container that runs but must not (a poststart hook has failed), and deletes
+// it unless it shall be kept.
+func (p *Process) abandon() error {
+	p.child.Kill()
+	p.notify.close()
+	if p.master >= 0 {
+		unix.Close(p.master)
+	}
+	if p.keep {
+		return p.c.end()
+	}
+	return p.c.Delete(true)
 }
 
 func (p *Process) resize() {

@@ -37,6 +37,7 @@ type restoring struct {
 	spec  *specs.Spec
 	files criuFiles
 	group *cgroup.Group
+	half  *halfState
 	undo  undoList
 	proc  *Process
 	sent  bool // the terminal's master has come
@@ -77,11 +78,11 @@ func (t *restoring) prepare(r *Runtime, id string) (*Process, error) {
 	if s.Process == nil {
 		return nil, errors.New("config.json: process is missing")
 	}
-	if s.Process.Terminal && t.o.ConsoleSocket == "" && t.o.Detach {
-		return nil, errors.New("cannot allocate tty if runc will detach without setting console socket: give --console-socket")
+	if r.SystemdCgroup {
+		return nil, errors.New("into a systemd cgroup is not supported yet: leave --systemd-cgroup out, with a cgroupsPath of the file system")
 	}
-	if !s.Process.Terminal && t.o.ConsoleSocket != "" {
-		return nil, errors.New("cannot use console socket if the container has no terminal: set process.terminal")
+	if err := checkConsole(s.Process.Terminal, t.o.Detach, t.o.ConsoleSocket); err != nil {
+		return nil, err
 	}
 	t.spec = s
 	if t.files, err = openFiles(t.o.Images, t.o.Work, false, &t.undo); err != nil {
@@ -98,15 +99,16 @@ func (t *restoring) prepare(r *Runtime, id string) (*Process, error) {
 		c.Namespaces |= ocispec.NamespaceFlag(n.Type)
 	}
 	t.c = c
-	if err := c.makeDir(raw, true, &t.undo, nil); err != nil {
-		return nil, err
-	}
-	host, err := cgroup.Detect()
+	host, err := r.cgroups()
 	if err != nil {
 		return nil, err
 	}
 	t.group, err = cgroup.New(host, cgroup.Config{Path: s.Linux.CgroupsPath, ID: id, Resources: s.Linux.Resources, Rootless: r.Rootless})
 	if err != nil {
+		return nil, err
+	}
+	c.Cgroups = t.group.Paths()
+	if t.half, err = c.makeDir(raw, true, &t.undo, nil); err != nil {
 		return nil, err
 	}
 	if err := t.group.Create(); err != nil {
@@ -170,7 +172,7 @@ func (t *restoring) restore(proc *Process) (err error) {
 		start.dirs = start.dirs[:1]
 	}
 	if !proc.detach { // the processes run before criu has ended
-		if proc.sigs, err = catchSignals(); err != nil {
+		if err := proc.catchSignals(); err != nil {
 			return err
 		}
 	}
@@ -208,9 +210,8 @@ func (t *restoring) notified(n criu.Notice) error {
 	c := t.c
 	switch n.Script {
 	case "setup-namespaces": // they are there and empty
-		// The state is written already here, so that `delete --force` can clean up after a restore
-		// that was killed.
-		if err := c.setInit(n.Pid); err != nil {
+		// So that `delete --force` can clean up after a restore that was killed.
+		if err := t.setInit(n.Pid); err != nil {
 			return err
 		}
 		if err := t.loopback(n.Pid); err != nil {
@@ -255,7 +256,10 @@ func (t *restoring) adopt(pid int) (err error) {
 		c.Namespaces |= unix.CLONE_NEWTIME
 	}
 	c.Created = time.Now().UTC()
-	if err := c.setInit(pid); err != nil {
+	if err := t.setInit(pid); err != nil {
+		return err
+	}
+	if err := c.commitState(); err != nil {
 		return err
 	}
 	if t.o.PidFile != "" {
@@ -265,12 +269,12 @@ func (t *restoring) adopt(pid int) (err error) {
 }
 
 // setInit writes the state with an init.
-func (c *Container) setInit(pid int) (err error) {
-	c.InitPid = pid
-	if c.InitStart, err = startTime(pid); err != nil {
+func (t *restoring) setInit(pid int) (err error) {
+	t.c.InitPid = pid
+	if t.c.InitStart, err = startTime(pid); err != nil {
 		return err
 	}
-	return c.save()
+	return t.half.write(&t.c.State)
 }
 
 // differs tells whether a process is in another namespace than this program.

@@ -21,7 +21,10 @@ import (
 //	  write 1 byte into exec.fifo  ───► read returns
 //	  poll exec.status             ◄─── a step fails: 8-byte record; execve succeeds: hang-up
 //	poststart hooks
-func (c *Container) Start() error {
+//
+// When notifySocket is not empty and the container was created with one, Start returns when the
+// container has said that it is ready, and that has been passed on to this socket (sd_notify(3)).
+func (c *Container) Start(notifySocket string) error {
 	switch s := c.Status(); s {
 	case StatusCreated:
 	case StatusStopped:
@@ -52,12 +55,19 @@ func (c *Container) Start() error {
 		}
 		startHooks = nil
 	}
+	notify, err := c.bindNotify(notifySocket)
+	if err != nil {
+		return err
+	}
 	if err := c.release(spec.Process.Args[0], startHooks); err != nil {
+		notify.close()
 		return err
 	}
 	if err := c.runHooks("poststart", hooks.Poststart, StatusRunning); err != nil {
+		notify.close()
 		return errors.Join(err, c.end())
 	}
+	c.passNotify(notify)
 	return nil
 }
 
@@ -91,6 +101,7 @@ func (c *Container) release(program string, hooks func() error) error {
 			hooks = nil
 		}
 	}
+	c.r.debug("container %s: init, process %d, goes on to its program", c.ID, c.InitPid)
 	os.Remove(fifo) // from here on the container is running, not created
 	if hooks == nil && err == nil {
 		record, err = readRecord(r)

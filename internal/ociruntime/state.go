@@ -11,8 +11,9 @@ type State = ocispec.Record
 
 // Names in a container's state directory.
 const (
-	stateFile  = "state.json"
-	configFile = "config.json"
+	stateFile     = "state.json"
+	halfStateFile = ".state.json" // of a container that is being made, see creating.go
+	configFile    = "config.json"
 	// startFifo: init blocks in read(2) on it; `start` writes one byte. ENXIO on opening it
 	// for writing (O_NONBLOCK) means that no init waits.
 	startFifo = "exec.fifo"

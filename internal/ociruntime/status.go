@@ -14,14 +14,18 @@ import (
 
 // Statuses of a container (runtime.md, State); paused is runc's extension.
 const (
-	StatusCreated = "created"
-	StatusRunning = "running"
-	StatusPaused  = "paused"
-	StatusStopped = "stopped"
+	StatusCreating = "creating"
+	StatusCreated  = "created"
+	StatusRunning  = "running"
+	StatusPaused   = "paused"
+	StatusStopped  = "stopped"
 )
 
-// Status is created, running, paused or stopped, as the kernel has it now.
+// Status is creating, created, running, paused or stopped, as the kernel has it now.
 func (c *Container) Status() string {
+	if c.creating && (c.alive() || c.creatorLives()) {
+		return StatusCreating
+	}
 	if !c.alive() {
 		return StatusStopped
 	}
@@ -43,32 +47,54 @@ func (c *Container) Pid() int {
 }
 
 // alive tells whether init is the process that was started, and not a zombie or another
-// process that has got its number.
+// process that has got its number. One that is exiting does not live: init of a pid namespace
+// can be at that for seconds, see [Container.waitDead].
 func (c *Container) alive() bool {
+	s, ok := c.initStat()
+	return ok && !(s.flags&pfExiting != 0 && s.threads <= 1)
+}
+
+// initStat reads /proc/PID/stat of init; false when it has ended.
+func (c *Container) initStat() (procStat, bool) {
 	if c.InitPid <= 0 {
-		return false
+		return procStat{}, false
 	}
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.InitPid) + "/stat")
 	if err != nil {
-		return false
+		return procStat{}, false
 	}
-	state, start, ok := parseStat(string(b))
-	return ok && start == c.InitStart && state != 'Z' && state != 'X'
+	s, ok := parseStat(string(b))
+	return s, ok && s.start == c.InitStart && s.state != 'Z' && s.state != 'X'
 }
 
-// parseStat takes the state (field 3) and the start time (field 22) out of /proc/PID/stat.
-// The name in field 2 is the process's own choice and may contain ") R 1".
-func parseStat(stat string) (state byte, start uint64, ok bool) {
+// pfExiting is PF_EXITING of the kernel's include/linux/sched.h.
+const pfExiting = 4
+
+// procStat is what is read of /proc/PID/stat (proc_pid_stat(5)).
+type procStat struct {
+	state   byte   // field 3
+	flags   uint64 // field 9
+	threads int    // field 20
+	start   uint64 // field 22, clock ticks since boot
+}
+
+// parseStat parses /proc/PID/stat. The name in field 2 is the process's own choice and may
+// contain ") R 1".
+func parseStat(stat string) (s procStat, ok bool) {
 	i := strings.LastIndexByte(stat, ')')
 	if i < 0 {
-		return 0, 0, false
+		return s, false
 	}
 	f := strings.Fields(stat[i+1:])
 	if len(f) < 20 || len(f[0]) != 1 {
-		return 0, 0, false
+		return s, false
 	}
-	start, err := strconv.ParseUint(f[19], 10, 64)
-	return f[0][0], start, err == nil
+	s.state = f[0][0]
+	var err [3]error
+	s.flags, err[0] = strconv.ParseUint(f[6], 10, 64)
+	s.threads, err[1] = strconv.Atoi(f[17])
+	s.start, err[2] = strconv.ParseUint(f[19], 10, 64)
+	return s, err == [3]error{}
 }
 
 // waits tells whether init waits for start.
@@ -98,21 +124,49 @@ func (c *Container) initFD() (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("pidfd_open", err)
 	}
-	if !c.alive() { // asked after the open: the descriptor is of the process that was looked at
+	if _, ok := c.initStat(); !ok { // asked after the open: the descriptor is of the process that was looked at
 		unix.Close(fd)
 		return -1, ErrNotRunning
 	}
 	return fd, nil
 }
 
-// waitEnd returns when the process behind a pidfd has ended; for init of a pid namespace
-// that is when all others in it are gone too (pid_namespaces(7)).
+// waitDead returns when no process of the container runs any more.
+//
+// The end of init says so, but init of a pid namespace ends only when all others in it have
+// been reaped (pid_namespaces(7)), and what `exec --detach` has left is reaped by who adopted
+// it: the host's init or a subreaper, when it likes. Such a zombie holds nothing; so a cgroup
+// without processes, which zombies do not count as, is as good as an end.
+func (c *Container) waitDead(pidfd int, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	g, err := c.cgroup()
+	look := err == nil && len(c.Cgroups) > 0
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		left := time.Until(deadline)
+		if !look {
+			return waitEnd(pidfd, left)
+		}
+		if left <= 0 {
+			return errRuns
+		}
+		if err := waitEnd(pidfd, min(left, pause)); err != errRuns {
+			return err
+		}
+		if pids, err := g.Pids(); err == nil && len(pids) == 0 {
+			return nil
+		}
+	}
+}
+
+var errRuns = errors.New("container init still running")
+
+// waitEnd returns when the process behind a pidfd has ended.
 func waitEnd(pidfd int, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return errors.New("container init still running")
+			return errRuns
 		}
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
 		switch {

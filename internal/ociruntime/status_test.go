@@ -12,20 +12,20 @@ import (
 
 func TestParseStat(t *testing.T) {
 	const tail = " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20"
+	want := func(state byte) procStat { return procStat{state: state, flags: 6, threads: 17, start: 4711} }
 	for _, c := range []struct {
-		stat  string
-		state byte
-		start uint64
-		ok    bool
+		stat string
+		want procStat
+		ok   bool
 	}{
-		{"7 (sleep) S" + tail, 'S', 4711, true},
-		{"7 (a) R 1 (b) Z) Z" + tail, 'Z', 4711, true}, // a name that looks like fields
-		{"7 (sleep) S 1 2 3", 0, 0, false},
-		{"", 0, 0, false},
-		{"7 (sleep) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 x 20", 'S', 0, false},
+		{"7 (sleep) S" + tail, want('S'), true},
+		{"7 (a) R 1 (b) Z) Z" + tail, want('Z'), true}, // a name that looks like fields
+		{"7 (sleep) S 1 2 3", procStat{}, false},
+		{"", procStat{}, false},
+		{"7 (sleep) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 x 20", procStat{}, false},
 	} {
-		if state, start, ok := parseStat(c.stat); ok != c.ok || ok && (state != c.state || start != c.start) {
-			t.Errorf("parseStat(%q) = %c %d %v, want %c %d %v", c.stat, state, start, ok, c.state, c.start, c.ok)
+		if got, ok := parseStat(c.stat); ok != c.ok || ok && got != c.want {
+			t.Errorf("parseStat(%q) = %+v %v, want %+v %v", c.stat, got, ok, c.want, c.ok)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestStatusFollowsInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := waitEnd(fd, 5*time.Second); err != nil {
+	if err := c.waitDead(fd, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if s := c.Status(); s != StatusStopped || c.Pid() != 0 {
@@ -89,14 +89,14 @@ func TestStatusFollowsInit(t *testing.T) {
 	}
 }
 
-func TestWaitEndGivesUp(t *testing.T) {
+func TestWaitDeadGivesUp(t *testing.T) {
 	c, _ := child(t, "/bin/sleep", "60")
 	fd, err := c.initFD()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := waitEnd(fd, 10*time.Millisecond); err == nil || err.Error() != "container init still running" {
+	if err := c.waitDead(fd, 10*time.Millisecond); err == nil || err.Error() != "container init still running" {
 		t.Errorf("a process that goes on: %v", err)
 	}
 }

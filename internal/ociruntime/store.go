@@ -17,7 +17,7 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	}
 	stateRoot := r.Root
 	c := &Container{r: r, dir: filepath.Join(stateRoot, id)}
-	b, err := ocispec.ReadFile(unix.AT_FDCWD, filepath.Join(c.dir, stateFile))
+	b, creating, err := readState(c.dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNotExist, id)
 	}
@@ -32,6 +32,7 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	if c.ID != id {
 		return nil, fmt.Errorf("read the state of container %s: it is that of %q", id, c.ID)
 	}
+	c.creating = creating
 	return c, nil
 }
 
@@ -75,7 +76,7 @@ func (r *Runtime) Forget(id string) error {
 	}
 	stateRoot := r.Root
 	dir := filepath.Join(stateRoot, id)
-	if _, err := os.Lstat(filepath.Join(dir, stateFile)); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := readState(dir); !errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -86,10 +87,13 @@ func (r *Runtime) Forget(id string) error {
 
 // save writes the state so that a reader sees the old one or the new one, never a part.
 func (c *Container) save() error {
-	b := ocispec.AppendRecord(nil, &c.State)
-	tmp := filepath.Join(c.dir, "."+stateFile)
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	tmp := filepath.Join(c.dir, stateFile+".new")
+	err := os.WriteFile(tmp, ocispec.AppendRecord(nil, &c.State), 0o600)
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(c.dir, stateFile))
+	}
+	if err != nil {
 		return fmt.Errorf("write the state of container %s: %w", c.ID, err)
 	}
-	return os.Rename(tmp, filepath.Join(c.dir, stateFile))
+	return nil
 }
