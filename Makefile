@@ -34,7 +34,7 @@ build: ## build the programs into bin/
 
 build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
 	@mkdir -p $(BIN)/arm64
-	GOARCH=arm64 $(GOBUILD) -ldflags '-s -w' -o $(BIN)/arm64/keel ./cmd/keel
+	GOARCH=arm64 $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/arm64/keel ./cmd/keel
 	@$(MAKE) --no-print-directory vet GOARCH=arm64
 
 test: ## unit tests and the rules of the repository: no root, under a minute

@@ -12,6 +12,7 @@
 //
 // A program that was linked without the entry point, or on another architecture, is sealed
 // by [Ensure], the same steps in Go, or a sealed copy in memory where mounts cannot be cloned.
+// On arm64 the entry point only notes what the Go runtime is about to change: see [OpenFiles].
 package seal
 
 import (
@@ -91,6 +92,9 @@ func execFD(fd int) error {
 		return append(v, nil)
 	}
 	argv, env := vector(os.Args), vector(os.Environ())
+	if openFiles[0] != 0 { // for the next entry to find
+		unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: openFiles[0], Max: openFiles[1]}, nil)
+	}
 	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&path[0])), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])), unix.AT_EMPTY_PATH, 0)
 	return fmt.Errorf("execute the sealed runtime: %w", errno)
 }

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package seal
 
 // entry is the ELF entry point; see the package comment. It is never called from Go.
