@@ -17,12 +17,14 @@ var layers = []struct {
 }{
 	{"cmd/keel", []string{"internal/keel", "internal/seal", "internal/launch", "internal/linux"}},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
-	{"internal/ociruntime", []string{"internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
+	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
 	{"internal/sigpipe", nil},
 	{"internal/launch", []string{"internal/linux"}},
 	{"internal/criu", nil},
 	{"internal/seal", nil},
 	{"internal/cgroup", []string{"internal/linux"}},
+	{"internal/netlink", nil},
+	{"internal/resctrl", nil},
 	{"internal/seccomp", nil},
 	{"internal/ocispec", nil},
 	{"internal/userdb", []string{"internal/linux"}},
@@ -106,7 +108,7 @@ var forbiddenInKeel = []string{
 var directlyForbidden = append([]string{"reflect", "crypto", "hash", "context"}, forbiddenInKeel...)
 
 // keelPackages are the packages whose sources are linked into keel.
-var keelPackages = []string{"internal/keel", "internal/ociruntime", "internal/launch", "internal/criu", "internal/seal", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/seal", "internal/sigpipe", "internal/linux", "cmd/keel"}
+var keelPackages = []string{"internal/keel", "internal/ociruntime", "internal/netlink", "internal/resctrl", "internal/launch", "internal/criu", "internal/seal", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/seal", "internal/sigpipe", "internal/linux", "cmd/keel"}
 
 // partOfKeel says whether a source file is linked into keel: those packages and what is below
 // them, programs (generators) aside.
