@@ -73,6 +73,13 @@ func (c *Child) Next() (Notice, error) {
 	return Notice{}, c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
 }
 
+// Failure is the error that a record of 8 bytes tells of, which came another way than the report
+// pipe because the plan had put another file in its place.
+func (c *Child) Failure(record []byte) error {
+	a, v := binary.NativeEndian.Uint32(record[:4]), binary.NativeEndian.Uint32(record[4:8])
+	return c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
+}
+
 func (p *Plan) failure(i int, errno syscall.Errno) error {
 	if i >= len(p.steps) {
 		return &Error{Index: i, Doing: "execute the launch plan", Errno: unix.EPROTO}
