@@ -20,6 +20,8 @@ type Record struct {
 	Namespaces  uint64            // CLONE_NEW* flags of what the container does not share with its creator
 	Rootless    bool
 	Descriptors []string // what init's standard descriptors were when it was made, "pipe:[7]": for a checkpoint
+	// NoNewKeyring: the container has the session keyring of its creator, and so have exec processes.
+	NoNewKeyring bool
 }
 
 // AppendRecord appends a record as JSON in one line.
@@ -58,6 +60,10 @@ func AppendRecord(b []byte, s *Record) []byte {
 		w.Name("rootless")
 		w.Bool(true)
 	}
+	if s.NoNewKeyring {
+		w.Name("no_new_keyring")
+		w.Bool(true)
+	}
 	if len(s.Descriptors) > 0 {
 		w.Name("external_descriptors")
 		w.Strings(s.Descriptors)
@@ -67,7 +73,7 @@ func AppendRecord(b []byte, s *Record) []byte {
 }
 
 var recordNames = [...]string{"ociVersion", "id", "bundle", "rootfs", "annotations", "created", "owner", "init_process_pid",
-	"init_process_start", "cgroup_paths", "systemd_unit", "namespaces", "rootless", "external_descriptors"}
+	"init_process_start", "cgroup_paths", "systemd_unit", "namespaces", "rootless", "external_descriptors", "no_new_keyring"}
 
 // DecodeRecord reads a record. An error is an *[Error].
 func DecodeRecord(b []byte) (*Record, error) {
@@ -137,6 +143,9 @@ func (r *reader) record(s *Record) {
 		case "external_descriptors":
 			r.once(&seen, 13)
 			stringArray(r, &s.Descriptors)
+		case "no_new_keyring":
+			r.once(&seen, 14)
+			r.bool(&s.NoNewKeyring)
 		default:
 			r.unknown(k, recordNames[:], &others)
 		}

@@ -11,7 +11,7 @@ import (
 func exampleRecord() *Record {
 	return &Record{OCIVersion: "1.3.0", ID: "c", Bundle: "/b <&>", Rootfs: "/b/rootfs", Annotations: map[string]string{"k": "v\"\n\xff"},
 		Created: time.Unix(1, 5).UTC(), Owner: "root", InitPid: 7, InitStart: 1 << 62, Cgroups: map[string]string{"": "/c", "memory": "/m"},
-		SystemdUnit: "x.scope", Namespaces: 1 << 40, Rootless: true, Descriptors: []string{"pipe:[7]", "/dev/null", ""}}
+		SystemdUnit: "x.scope", Namespaces: 1 << 40, Rootless: true, Descriptors: []string{"pipe:[7]", "/dev/null", ""}, NoNewKeyring: true}
 }
 
 func TestRecordRoundTrip(t *testing.T) {

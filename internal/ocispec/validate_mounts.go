@@ -8,9 +8,6 @@ import (
 )
 
 func (v *validator) mounts(c *Config) {
-	if len(c.Mounts) > 0 && !v.has(unix.CLONE_NEWNS) {
-		v.refuse("mounts", "need a mount namespace: they would be the host's")
-	}
 	for i := range c.Mounts {
 		v.mount(at("mounts", i), &c.Mounts[i], c.Linux)
 	}
@@ -28,8 +25,8 @@ func (v *validator) mount(field string, m *specs.Mount, l *specs.Linux) {
 	case o.Bind() && m.Source == "":
 		v.refuse(field+".source", "must not be empty for a bind mount")
 	case o.Bind() && filesystemData(o.Data) != "":
-		// The kernel ignores them on a bind mount: what was asked for would not be there. As runc 1.3.
-		v.refuse(field+".options", quote(filesystemData(o.Data))+" is for a new file system, not for a bind mount")
+		// The kernel ignores them on a bind mount, runc 1.1 as well; runc 1.3 refuses them.
+		v.warn(field+".options", quote(filesystemData(o.Data))+" is for a new file system, it has no effect on a bind mount")
 	case !o.Bind() && m.Type == "" && o.Flags&unix.MS_REMOUNT == 0:
 		v.refuse(field+".type", "missing, and it is no bind mount")
 	}
