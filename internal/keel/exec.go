@@ -92,12 +92,6 @@ func execProcess(c *ociruntime.Container, o options, args []string) (*specs.Proc
 			return nil, err
 		}
 	}
-	if p.ApparmorProfile != "" {
-		return nil, fmt.Errorf("the AppArmor profile %q cannot be set: keel does not support AppArmor yet", p.ApparmorProfile)
-	}
-	if p.SelinuxLabel != "" {
-		return nil, fmt.Errorf("the SELinux label %q cannot be set: keel does not support SELinux yet", p.SelinuxLabel)
-	}
 	return p, nil
 }
 

@@ -113,7 +113,7 @@ func newRuntime(g options, l *logger) (*ociruntime.Runtime, error) {
 	if f := g.get("log-format"); f != "" && f != "text" && f != "json" {
 		return nil, errors.New("invalid log-format: " + f)
 	}
-	r := &ociruntime.Runtime{SystemdCgroup: g.is("systemd-cgroup"), Criu: g.get("criu"), Warn: func(msg string) { l.write("warning", msg) }}
+	r := &ociruntime.Runtime{OpenFiles: seal.OpenFiles(), SystemdCgroup: g.is("systemd-cgroup"), Criu: g.get("criu"), Warn: func(msg string) { l.write("warning", msg) }}
 	if l.debug {
 		r.Debug = func(msg string) { l.write("debug", msg) }
 	}

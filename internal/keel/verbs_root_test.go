@@ -62,7 +62,7 @@ func TestRootRunAndExecStatus(t *testing.T) {
 	b.refused(255, "exec args cannot be empty", "exec", "c")
 	b.refused(255, "bad uid", "exec", "-u", "root", "c", "/bin/busybox")
 	b.refused(255, "AppArmor", "exec", "--apparmor", "p", "c", "/bin/busybox")
-	b.refused(255, "SELinux", "exec", "--process-label", "l", "c", "/bin/busybox")
+	b.refused(255, "selinux", "exec", "--process-label", "l", "c", "/bin/busybox")
 	b.refused(255, "no such file", "exec", "c", "/nonexistent")
 }
 

@@ -116,8 +116,11 @@ func roomToShare(s *specs.Spec) bool {
 // user namespace alone. A container with that and the initial user namespace can take over a
 // joining process, and with it the host, whether the memory is shared or not. Where
 // fs.suid_dumpable is 1 the switch of the user would make it dumpable for the time of one call.
-func mayShareExec(c *Container, s *ocispec.Config) bool {
+func mayShareExec(c *Container, s *ocispec.Config, pr *specs.Process) bool {
 	if c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.Rootless || c.r.Rootless || !roomToShare(&s.Spec) {
+		return false
+	}
+	if !keepsOOMScore(&specs.Process{OOMScoreAdj: execOOMScore(pr, s.Process)}) {
 		return false
 	}
 	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/sys/fs/suid_dumpable")

@@ -109,7 +109,7 @@ func cgroupMounts(cgroups map[string]string) map[string]string {
 
 // boundNodes are the devices that are bind mounts of the host's: those of a user namespace.
 func boundNodes(s *specs.Spec) []string {
-	if !hasNamespace(s, specs.UserNamespace) || !hasMount(s, "/dev") {
+	if !hasNamespace(s, specs.UserNamespace) || !needsDevices(s) {
 		return nil
 	}
 	var out []string

@@ -39,20 +39,6 @@ func validateUnsupported(s *ocispec.Config) error {
 	switch {
 	case l == nil:
 		return errors.New("linux is missing")
-	case l.IntelRdt != nil:
-		return errors.New("linux.intelRdt is not supported yet")
-	case l.MemoryPolicy != nil:
-		return errors.New("linux.memoryPolicy is not supported yet")
-	case len(l.NetDevices) > 0:
-		return errors.New("linux.netDevices is not supported yet")
-	case s.Seccomp.ListenerPath != "":
-		return errors.New("linux.seccomp.listenerPath is not supported yet")
-	case l.MountLabel != "" || s.Process != nil && s.Process.SelinuxLabel != "":
-		return errors.New("process.selinuxLabel, linux.mountLabel: SELinux is not supported yet")
-	case s.Process != nil && s.Process.ExecCPUAffinity != nil:
-		return errors.New("process.execCPUAffinity is not supported yet")
-	case s.Process != nil && s.Process.ApparmorProfile != "":
-		return errors.New("process.apparmorProfile: AppArmor is not supported yet")
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type Runtime struct {
 	Root          string // state directory
 	SystemdCgroup bool
 	Rootless      bool
+	OpenFiles     uint64       // soft RLIMIT_NOFILE of who called us, for containers and hooks without one; 0: as it is
+	Resctrl       string       // where resctrl is mounted; "": found when needed
 	Criu          string       // path, or a name to look up in $PATH; "" for "criu"
 	Warn          func(string) // nil: warnings are dropped
 	Debug         func(string) // what is being done, step by step; nil: nobody wants to know
@@ -92,7 +94,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if !filepath.IsAbs(rootfs) {
 		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
-	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn}
+	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn, rootfs: rootfs, bundle: bundle}
 	me := thisCaller()
 	b.late = late{mode: treeModeFor(s.Linux, &me), rootfs: rootfs, bundle: bundle}
 	if s.Hooks != nil {
@@ -123,6 +125,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			return nil, fmt.Errorf("set the propagation of the root: %w", err)
 		}
 	}
+	if b.rootMount, err = sharedParent(rootfs, s.Linux.RootfsPropagation); err != nil {
+		return nil, err
+	}
 	bundleFD, err := unix.Open(bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the bundle %s: %w", bundle, err)
@@ -141,6 +146,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	for i, m := range s.Mounts {
 		mo := parseMountOptions(m)
 		if m.Type == "tmpfs" && mo.TmpCopyUp && b.late.mode == treesCloned {
+			mo.Data = append(mo.Data, labelMount(m.Type, s.Linux.MountLabel)...)
 			fd, err := copiedUp(b.rootTree, m, mo)
 			if err != nil {
 				return nil, fmt.Errorf("mounts[%d] on %s: %w", i, m.Destination, err)
@@ -159,6 +165,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 			b.late.mounts = append(b.late.mounts, i)
 			continue
 		}
+		if !b.clonesInParent(m, mo) {
+			continue
+		}
 		fd, err := bindSource(bundleFD, m, mo, maps)
 		if err != nil {
 			return nil, fmt.Errorf("mounts[%d].source: %w", i, err)
@@ -173,8 +182,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if place, err = r.place(s, id); err != nil {
 		return nil, err
 	}
-	b.cgroupDirs, b.joinFiles = place.group.Paths(), place.join
-	c.Cgroups, c.SystemdUnit = b.cgroupDirs, place.unit.Name
+	b.show(place.host, place.group.Paths())
+	b.joinFiles = place.join
+	c.Cgroups, c.SystemdUnit = place.group.Paths(), place.unit.Name
 	pidns := 0
 	if b.stage = staged(&me, s.Linux, join); len(b.stage) == 0 {
 		pidns, b.join = pidNS(join)
@@ -189,12 +199,15 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if b.newFlags&unix.CLONE_NEWUSER == 0 && len(b.stage) == 0 { // it must own the others
 		b.unshare = b.newFlags & (unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	}
+	if len(s.Linux.NetDevices) > 0 { // it must be there when they are moved
+		b.unshare &^= unix.CLONE_NEWNET
+	}
 	sync, err := socketPair(&undo)
 	if err != nil {
 		return nil, err
 	}
 	b.sync, b.console, b.creators = sync[1], sync[1], []int{sync[0]}
-	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.ListenFDs + o.PreserveFDs, setgroups: me.groups, held: me.caps}
+	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, sync: sync[1], openFiles: r.OpenFiles, linux: s.Linux, preserve: o.ListenFDs + o.PreserveFDs, setgroups: me.groups, held: me.caps}
 	if b.maps != nil {
 		e.setgroups, e.held = b.maps.setgroups, ^uint64(0)
 	}
@@ -205,6 +218,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if !o.NoNewKeyring {
 		e.keyring = id
 	}
+	c.NoNewKeyring = o.NoNewKeyring
+	if e.labels, err = openLabels(s.Process, s.Linux.MountLabel, &undo); err != nil {
+		return nil, err
+	}
+	b.labels = e.labels
 	limits := clampLimits(s.Process.Rlimits, r.Warn)
 	if b.maps == nil {
 		e.limits = limits
@@ -227,6 +245,11 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	} else if !o.Run {
 		e.startFD, e.statusFD = 0, 0
 	}
+	tasks, err := c.joinClass(s.Linux.IntelRdt, o.PrintPlan == nil, &undo)
+	if err != nil {
+		return nil, err
+	}
+	b.joinFiles = append(b.joinFiles, tasks...)
 	p := newPlanner()
 	if err := p.planCreate(b); err != nil {
 		return nil, err
@@ -302,6 +325,9 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	}
 	if err := prepareProcess(child.Pid, s, b.maps != nil, limits); err != nil {
 		return nil, err
+	}
+	if err := moveNetDevices(s.Linux.NetDevices, child.Pid, b.join, &undo); err != nil {
+		return nil, orEnd(child, err)
 	}
 	if err := half.write(&c.State); err != nil {
 		return nil, fmt.Errorf("write the state of container %s: %w", id, err)

@@ -191,6 +191,9 @@ func (c *Container) deleteHalf(force bool) error {
 		c.r.warn(err.Error())
 	}
 	spec, specErr := c.Config()
+	if err := c.deleteClass(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("delete the state of container %s: %w", c.ID, err)
 	}

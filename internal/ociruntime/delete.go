@@ -37,6 +37,9 @@ func (c *Container) Delete(force bool) error {
 	if err := c.removeGroup(); err != nil {
 		return err
 	}
+	if err := c.deleteClass(); err != nil {
+		return err
+	}
 	spec, specErr := c.Config() // before it goes with the directory
 	if err := removeState(c.dir); err != nil {
 		return fmt.Errorf("delete the state of container %s: %w", c.ID, err)

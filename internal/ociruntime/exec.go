@@ -3,7 +3,6 @@ package ociruntime
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/hull-dev/hull/internal/launch"
 	"github.com/hull-dev/hull/internal/ocispec"
@@ -66,7 +65,10 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, birth := bornInto(files, v2)
+	birth := ""
+	if a := o.Process.ExecCPUAffinity; a == nil || a.Initial == "" { // it holds before the cgroup is joined
+		files, birth = bornInto(files, v2)
+	}
 	byBus := c.attachesByBus()
 	if byBus {
 		files, birth = nil, ""
@@ -96,9 +98,21 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	attrs, err := openLabels(o.Process, "", &undo)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := c.joinClass(spec.Linux.IntelRdt, false, &undo)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, tasks...)
 	me := thisCaller()
-	e := ending{proc: o.Process, filter: filter, startFD: -1, statusFD: -1, preserve: o.PreserveFDs, setgroups: me.groups, held: me.caps}
+	e := ending{proc: o.Process, filter: filter, startFD: -1, statusFD: -1, sync: sync[1], preserve: o.PreserveFDs, labels: attrs, openFiles: c.r.OpenFiles, linux: spec.Linux, setgroups: me.groups, held: me.caps}
 	limits := clampLimits(o.Process.Rlimits, c.r.Warn)
+	if !c.NoNewKeyring { // the caller's keys are none of the container's business
+		e.keyring = c.ID
+	}
 	if c.Namespaces&unix.CLONE_NEWUSER != 0 {
 		maps, err := readMaps(c.InitPid)
 		if err != nil {
@@ -127,7 +141,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if !second {
 		p.Doing("start", "a session")
 		p.Call("setsid", unix.SYS_SETSID)
-		p.joinCgroups(files)
+		p.joinExec(o.Process, spec.Process, files)
 		p.raise(limits, c.Namespaces)
 		p.Doing("join the namespaces of", "container "+c.ID)
 		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces))
@@ -139,11 +153,15 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 			clone.PidNS = pidfd
 		}
 	} else {
-		p.joinCgroups(files)
+		p.joinExec(o.Process, spec.Process, files)
 		p.stage(sync[1], []joined{{pidfd, c.Namespaces, "namespaces of container " + c.ID}}, 0)
 		p.notDumpable()
 		p.Doing("start", "a session")
 		p.Call("setsid", unix.SYS_SETSID)
+	}
+	p.openLabels(attrs)
+	if c.Namespaces&unix.CLONE_NEWNS == 0 { // its root is not the root of a mount namespace
+		p.chrootOf(c.InitPid)
 	}
 	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(p.root)
 	if o.Process.Terminal {
@@ -152,7 +170,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	p.finish(e)
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	clone.Cgroup = cgroupFD
-	clone.Share = !second && mayShareExec(c, spec)
+	clone.Share = !second && mayShareExec(c, spec, o.Process)
 	child, err := p.Start(clone)
 	if err != nil {
 		return nil, err
@@ -173,10 +191,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 		}
 	}
 	proc := &Process{child: child, c: c, detach: o.Detach, exec: true, master: -1}
-	if _, err := child.Next(); err != io.EOF {
-		return nil, programError(err, o.Process.Args[0])
-	}
-	if err := proc.takeTerminal(o.Process.Terminal, sync[0], o.ConsoleSocket); err != nil {
+	if err := proc.followExec(o.Process, sync[0], o.ConsoleSocket); err != nil {
 		return nil, err
 	}
 	if err := publish(child, o.PidFile, o.PidfdSocket); err != nil {

@@ -31,6 +31,9 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("the namespace %q is listed, and config.json with it is refused", n)
 		}
 	}
+	if !*l.IntelRdt.Schemata || !*l.IntelRdt.Monitoring || len(l.MemoryPolicy.Modes) != 7 || len(l.MemoryPolicy.Flags) != 3 {
+		t.Errorf("intelRdt %+v, memory policy %+v", l.IntelRdt, l.MemoryPolicy)
+	}
 	// What the check of config.json refuses must be false, and the other way round.
 	for _, c := range []struct {
 		name   string

@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/hull-dev/hull/internal/launch"
-	"github.com/hull-dev/hull/internal/ocispec"
 	"github.com/hull-dev/hull/internal/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -23,35 +22,27 @@ type ending struct {
 	keyring   string // session keyring to join; "" keeps the caller's
 	startFD   int    // exec.fifo, or -1: start at once
 	statusFD  int    // exec.status
+	sync      int    // socket to the parent
 	preserve  int    // descriptors 3… that the program gets
 	setgroups bool   // setgroups(2) is not denied in the user namespace
 	hooks     bool   // startContainer hooks need to enter the user namespace, see [planner.openFor]
 	held      uint64 // capabilities that can be handed on
 	limits    []specs.POSIXRlimit
+	openFiles uint64       // soft RLIMIT_NOFILE unless limits has one; 0: leave it
+	linux     *specs.Linux // of the container: personality and memory policy
+	labels    *labels      // nil: none
 }
 
 // user, capabilities, seccomp, execve: the order is the defence. Each step says why it is where it is.
 func (p *planner) finish(e ending) {
 	pr := e.proc
 	if e.keyring != "" {
+		p.labelKeys(e.labels, true)
 		p.Doing("join the session keyring", e.keyring)
 		p.Call("keyctl", unix.SYS_KEYCTL, launch.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), p.Str("_ses."+e.keyring)).Ok(eNOSYS, ePERM, uint16(unix.EDQUOT))
+		p.labelKeys(e.labels, false)
 	}
-	for _, l := range e.limits {
-		mem, arg := p.Mem(16)
-		binary.NativeEndian.PutUint64(mem, l.Soft)
-		binary.NativeEndian.PutUint64(mem[8:], l.Hard)
-		p.Doing("set the limit", l.Type)
-		p.Call("prlimit64", unix.SYS_PRLIMIT64, launch.Int(0), launch.Int(ocispec.RlimitNumber(l.Type)), arg, launch.Int(0))
-	}
-	if s := pr.Scheduler; s != nil {
-		p.scheduler(s)
-	}
-	if io := pr.IOPriority; io != nil {
-		p.Doing("set the I/O priority", string(io.Class))
-		class := map[specs.IOPriorityClass]int{specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3}[io.Class]
-		p.Call("ioprio_set", unix.SYS_IOPRIO_SET, launch.Int(1), launch.Int(0), launch.Int(class<<13|io.Priority))
-	}
+	p.attributes(e)
 	umask := uint32(0o022)
 	if pr.User.Umask != nil {
 		umask = *pr.User.Umask
@@ -117,33 +108,47 @@ func (p *planner) finish(e ending) {
 	p.openIn(pr.Cwd, unix.O_PATH|unix.O_DIRECTORY, p.target)
 	p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.target))
 	p.Bind(there)
+	p.labelProgram(e.labels)
 	candidates := lookPath(pr.Args[0], pr.Env)
 	if e.startFD >= 0 {
-		p.wait(e, candidates)
+		p.find(e, candidates)
 	}
-	p.Doing("close", "what the program shall not have")
-	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3+e.preserve), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
-	if e.filter != nil {
-		p.Doing("install", "the seccomp filter")
-		prog := &unix.SockFprog{Len: uint16(len(e.filter.Filter)), Filter: &e.filter.Filter[0]}
-		p.Keep(prog)
-		_, arg := p.Mem(1)
-		p.Call("seccomp", unix.SYS_SECCOMP, launch.Int(unix.SECCOMP_SET_MODE_FILTER), launch.Hex(uint64(e.filter.Flags)), arg.To(unsafe.Pointer(prog)))
-		if keep != 0 {
-			p.capset(caps.effective, caps.permitted, caps.inheritable)
-		}
+	notify := e.filter != nil && e.filter.Notify
+	if !notify {
+		p.wait(e)
+	}
+	p.closeAll(e)
+	if notify {
+		p.listen(e)
+	} else if e.filter != nil {
+		p.install(e.filter)
+	}
+	if keep != 0 {
+		p.Doing("set", "the capabilities")
+		p.capset(caps.effective, caps.permitted, caps.inheritable)
 	}
 	p.exec(candidates, pr)
 }
 
-// wait finds the program, tells the parent, and blocks until `start`. From then on
-// failures go to the status FIFO: the creator is gone.
-func (p *planner) wait(e ending, candidates []string) {
+// closeAll is the last that happens to descriptors before a filter can see it.
+func (p *planner) closeAll(e ending) {
+	p.Doing("close", "what the program shall not have")
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3+e.preserve), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+func (p *planner) install(filter *seccomp.Program) launch.Step {
+	p.Doing("install", "the seccomp filter")
+	prog := &unix.SockFprog{Len: uint16(len(filter.Filter)), Filter: &filter.Filter[0]}
+	p.Keep(prog)
+	_, arg := p.Mem(1)
+	return p.Call("seccomp", unix.SYS_SECCOMP, launch.Int(unix.SECCOMP_SET_MODE_FILTER), launch.Hex(uint64(filter.Flags)), arg.To(unsafe.Pointer(prog)))
+}
+
+// find looks for the program as execve will. As runc does, a directory or a device is refused
+// here, at create, and not at start: engines clean up after a failed create.
+func (p *planner) find(e ending, candidates []string) {
 	p.Doing("exec:", quote(e.proc.Args[0]))
-	// As runc does, a directory or a device is refused here, at create, and not at start:
-	// engines clean up after a failed create.
 	found, last := p.NewLabel(), len(candidates)-1
-	st, arg := p.Mem(256) // struct statx; stx_mode is the 16 bits at 28
 	for i, c := range candidates {
 		name, next := p.Str(c), launch.Label(0)
 		access := p.Call("faccessat", unix.SYS_FACCESSAT, launch.Int(unix.AT_FDCWD), name, launch.Int(unix.X_OK))
@@ -151,26 +156,41 @@ func (p *planner) wait(e ending, candidates []string) {
 			next = p.NewLabel()
 			access.Ok(eNOENT, eNOTDIR, eACCES).Else(next)
 		}
-		p.Call("statx", unix.SYS_STATX, launch.Int(unix.AT_FDCWD), name, launch.Int(0), launch.Hex(unix.STATX_TYPE), arg)
-		p.Assert32(st[28:], unix.S_IFMT, unix.S_IFREG, eACCES).Else(next)
+		p.Call("statx", unix.SYS_STATX, launch.Int(unix.AT_FDCWD), name, launch.Int(0), launch.Hex(unix.STATX_TYPE), p.statx)
+		p.Assert32(p.statxMem[statxMode:], unix.S_IFMT, unix.S_IFREG, eACCES).Else(next)
 		if i < last {
 			p.Jump(found)
 			p.Bind(next)
 		}
 	}
 	p.Bind(found)
+}
+
+// wait tells the parent that the container is created, and blocks until `start`. From then on
+// failures go to the status FIFO: the creator is gone.
+func (p *planner) wait(e ending) {
+	if e.startFD < 0 {
+		return
+	}
 	p.Doing("wait for", "start")
 	p.Notify(noticeCreated, 0)
-	p.Call("dup3", unix.SYS_DUP3, launch.Int(e.statusFD), launch.Of(launch.Report), launch.Hex(unix.O_CLOEXEC))
-	_, b := p.Mem(1)
-	p.Call("read", unix.SYS_READ, launch.Int(e.startFD), b, launch.Int(1)).Want(1)
+	p.reportTo(e.statusFD)
+	p.awaitStart(e)
+}
+
+func (p *planner) awaitStart(e ending) {
+	p.read1(e.startFD)
 	if e.hooks {
 		p.openFor(true, func() {
 			p.Doing("wait for", "the startContainer hooks")
 			p.Notify(noticeHooks, 0)
-			p.Call("read", unix.SYS_READ, launch.Int(e.startFD), b, launch.Int(1)).Want(1)
+			p.read1(e.startFD)
 		})
 	}
+}
+
+func (p *planner) reportTo(fd int) {
+	p.Call("dup3", unix.SYS_DUP3, launch.Int(fd), launch.Of(launch.Report), launch.Hex(unix.O_CLOEXEC))
 }
 
 func (p *planner) exec(candidates []string, pr *specs.Process) {
@@ -194,25 +214,6 @@ func (p *planner) capset(effective, permitted, inheritable uint64) {
 		binary.NativeEndian.PutUint32(d[12+4*i:], uint32(v>>32))
 	}
 	p.Call("capset", unix.SYS_CAPSET, harg, darg)
-}
-
-func (p *planner) scheduler(s *specs.Scheduler) {
-	mem, arg := p.Mem(48)
-	policy := map[specs.LinuxSchedulerPolicy]uint32{specs.SchedFIFO: 1, specs.SchedRR: 2, specs.SchedBatch: 3, specs.SchedISO: 4, specs.SchedIdle: 5, specs.SchedDeadline: 6}[s.Policy]
-	flags := uint64(0)
-	for _, f := range s.Flags {
-		flags |= map[specs.LinuxSchedulerFlag]uint64{specs.SchedFlagResetOnFork: 1, specs.SchedFlagReclaim: 2, specs.SchedFlagDLOverrun: 4, specs.SchedFlagKeepPolicy: 8, specs.SchedFlagKeepParams: 16, specs.SchedFlagUtilClampMin: 32, specs.SchedFlagUtilClampMax: 64}[f]
-	}
-	binary.NativeEndian.PutUint32(mem, 48)
-	binary.NativeEndian.PutUint32(mem[4:], policy)
-	binary.NativeEndian.PutUint64(mem[8:], flags)
-	binary.NativeEndian.PutUint32(mem[16:], uint32(s.Nice))
-	binary.NativeEndian.PutUint32(mem[20:], uint32(s.Priority))
-	binary.NativeEndian.PutUint64(mem[24:], s.Runtime)
-	binary.NativeEndian.PutUint64(mem[32:], s.Deadline)
-	binary.NativeEndian.PutUint64(mem[40:], s.Period)
-	p.Doing("set the scheduler", string(s.Policy))
-	p.Call("sched_setattr", unix.SYS_SCHED_SETATTR, launch.Int(0), arg, launch.Int(0))
 }
 
 // lookPath lists where execvp would look for a program.

@@ -59,6 +59,9 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 			p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
 		}
 	}
+	if kind == "startContainer" && c.Namespaces&unix.CLONE_NEWNS == 0 { // its root is not that of the mount namespace
+		p.chrootOf(c.InitPid)
+	}
 	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 	p.Call("dup3", unix.SYS_DUP3, launch.Int(in[0]), launch.Int(0), launch.Int(0))
 	p.Call("dup3", unix.SYS_DUP3, launch.Int(out[1]), launch.Int(1), launch.Int(0))
@@ -67,6 +70,7 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
+	p.rlimits(nil, c.r.OpenFiles)
 	p.Doing("execute", h.Path)
 	p.Call("execve", unix.SYS_EXECVE, p.Str(h.Path), p.Strs(args), p.Strs(h.Env))
 	child, err := p.Start(launch.Clone{})

@@ -105,16 +105,18 @@ func (r *Runtime) placeInUnit(host *cgroup.Host, s *specs.Spec, c cgroup.Config)
 
 // early makes the directories of an ordinary user's container before the plan, which is about
 // the groups that there are: those that he may not have are left out.
-func (p *placement) early(c *Container, b *box) (err error) {
+func (p *placement) early(c *Container, b *box) error {
 	if p.driver != nil || !c.Rootless {
 		return nil
 	}
 	if err := c.createGroup(p.group); err != nil {
 		return err
 	}
-	b.cgroupDirs = p.group.Paths()
 	b.joinFiles, p.birth = bornInto(p.group.JoinFiles(), dirOf(p.group))
-	b.ownCgroups, err = shownCgroups(p.host, p.group)
+	shown, err := shownCgroups(p.host, p.group)
+	if err == nil {
+		b.show(p.host, shown)
+	}
 	return err
 }
 

@@ -2,7 +2,6 @@ package ociruntime
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
@@ -13,22 +12,26 @@ import (
 // box is what the parent has prepared for the plan of a new container.
 type box struct {
 	spec        *specs.Spec
-	sync        int               // read end: one byte from the parent lets the child go on
-	creators    []int             // descriptors whose end tells that the runtime is gone: the other end of sync, the lock
-	console     int               // socket for the terminal's descriptor, or -1
-	rootTree    int               // detached clone of the root
-	sources     map[int]int       // mounts index -> detached clone of a bind source
-	join        []joined          // namespaces to enter
-	cgroupDirs  map[string]string // v1 controller (or "" for v2) -> directory of the container
+	sync        int          // read end: one byte from the parent lets the child go on
+	creators    []int        // descriptors whose end tells that the runtime is gone: the other end of sync, the lock
+	console     int          // socket for the terminal's descriptor, or -1
+	rootTree    int          // detached clone of the root
+	rootfs      string       // of the host, absolute: where rootTree is attached
+	rootMount   string       // mount point that rootfs is below, when the host's is shared
+	bundle      string       // what relative bind sources are relative to
+	sources     map[int]int  // mounts index -> detached mount that the parent has made
+	cgroups     []cgroupView // v1 hierarchies as the container sees them
+	cgroupV2    string       // directory of the container in the v2 hierarchy
+	join        []joined     // namespaces to enter
 	joinFiles   []string
 	newFlags    uint64 // namespaces that are new
 	unshare     uint64 // those of them that the child makes, while the runtime goes on; the rest come by clone3
 	late        late
-	stage       []joined          // namespaces to enter by [planner.stage], in place of join
-	maps        *idMaps           // of the container's own or joined user namespace; nil without one
-	userns      bool              // the container is not in the initial user namespace
-	ownCgroups  map[string]string // as cgroupDirs: the runtime's own groups, where it has no right to make one
+	stage       []joined // namespaces to enter by [planner.stage], in place of join
+	maps        *idMaps  // of the container's own or joined user namespace; nil without one
+	userns      bool     // the container is not in the initial user namespace
 	noPivot     bool
+	labels      *labels
 	warn        func(string)
 	hooksBefore bool  // the parent runs hooks before pivot_root
 	entered     bool  // the plan has joined the cgroups
@@ -42,6 +45,8 @@ func (p *planner) planCreate(b *box) error {
 	s := b.spec
 	p.Doing("start", "a session")
 	p.Call("setsid", unix.SYS_SETSID)
+	p.name("keel:[INIT]")
+	p.mountLabel = s.Linux.MountLabel
 	p.Doing("leave to the runtime", "what is its own")
 	for _, fd := range b.creators {
 		p.Call("close", unix.SYS_CLOSE, launch.Int(fd))
@@ -60,6 +65,7 @@ func (p *planner) planCreate(b *box) error {
 		p.enter(b)
 		p.becomeRoot()
 	}
+	p.openLabels(b.labels)
 	p.notDumpable()
 	if b.unshare != 0 {
 		p.Doing("make", "the namespaces")
@@ -79,19 +85,8 @@ func (p *planner) planCreate(b *box) error {
 		p.loopback()
 	}
 	p.sysctls(s.Linux.Sysctl)
-	p.personality(s.Linux.Personality)
 
-	p.Doing("make", "the mount namespace private")
-	prop := uint64(unix.MS_SLAVE)
-	if f, _, ok := propagation(s.Linux.RootfsPropagation); ok && f != unix.MS_UNBINDABLE {
-		prop = f
-	}
-	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.AT_RECURSIVE), p.Attr(0, 0, prop), launch.Int(attrSize))
-	p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(0), p.Attr(0, 0, unix.MS_PRIVATE), launch.Int(attrSize))
-	p.receiveTrees(b.sync, &b.late)
-	p.takeRoot(b)
-	p.Doing("attach", "the root file system")
-	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(p.root), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.enterMounts(b)
 	for i, m := range s.Mounts {
 		if m.Type == "cgroup" || m.Type == "cgroup2" {
 			p.enter(b)
@@ -100,7 +95,7 @@ func (p *planner) planCreate(b *box) error {
 			return err
 		}
 	}
-	if hasMount(s, "/dev") {
+	if needsDevices(s) {
 		p.devices(b)
 		p.ownNull(b.nulls)
 	}
@@ -115,12 +110,13 @@ func (p *planner) planCreate(b *box) error {
 			p.read1(b.sync)
 		})
 	}
+	p.protect()
 	p.hide(s.Linux)
 	if s.Root.Readonly {
 		p.Doing("make read-only", "the root")
 		p.setattr(launch.Of(p.root), 0, unix.MOUNT_ATTR_RDONLY, 0, 0)
 	}
-	p.pivot(b.noPivot)
+	p.enterRoot(b)
 	if f, rec, ok := propagation(s.Linux.RootfsPropagation); ok {
 		p.Doing("set the propagation", s.Linux.RootfsPropagation)
 		flags := 0
@@ -145,6 +141,7 @@ func (p *planner) enter(b *box) {
 	p.Doing("wait for", "the runtime")
 	p.read1(b.sync)
 	p.joinCgroups(b.joinFiles)
+	p.affinity("")
 	p.join(b.join, unix.CLONE_NEWCGROUP)
 	for _, n := range b.spec.Linux.Namespaces {
 		if n.Path == "" && n.Type == specs.CgroupNamespace {
@@ -203,27 +200,6 @@ func (p *planner) makeCwd(cwd string) {
 	p.Bind(done)
 }
 
-// pivot makes the container's root the root and takes the host's away. With noPivot the host's
-// stays below it, where ".." and setns(2) do not lead; only who may unmount the root can get
-// there, which is why --no-pivot is for roots on a ramdisk, that cannot be pivoted from.
-func (p *planner) pivot(noPivot bool) {
-	p.Doing("change to", "the container's root")
-	old := p.Slot("oldroot")
-	p.Call("openat", unix.SYS_OPENAT, launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), launch.Int(0)).Out(old)
-	p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
-	if !noPivot {
-		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-		// With a shared rootfsPropagation the old tree is still in the host's peer groups:
-		// taking it down would take the host's mounts down with it.
-		p.setattr(launch.Of(old), unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE)
-		p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(old))
-		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), launch.Hex(unix.MNT_DETACH))
-		p.Call("fchdir", unix.SYS_FCHDIR, launch.Of(p.root))
-	}
-	p.close(old)
-	p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
-}
-
 func (p *planner) loopback() {
 	p.Doing("bring up", "the loopback interface")
 	ifr, arg := p.Mem(40) // struct ifreq
@@ -249,18 +225,6 @@ func (p *planner) sysctls(list map[string]string) {
 		p.close(p.target)
 	}
 	p.close(p.tree)
-}
-
-func (p *planner) personality(per *specs.LinuxPersonality) {
-	if per == nil {
-		return
-	}
-	domain := 0
-	if per.Domain == specs.PerLinux32 {
-		domain = 8
-	}
-	p.Doing("set the personality", string(per.Domain))
-	p.Call("personality", unix.SYS_PERSONALITY, launch.Hex(uint64(domain)))
 }
 
 // timens makes the time namespace and enters it: unshare affects children only, setns the
@@ -320,13 +284,4 @@ func (p *planner) hide(l *specs.Linux) {
 		p.close(p.target)
 		p.Bind(skip)
 	}
-}
-
-func hasMount(s *specs.Spec, dest string) bool {
-	for _, m := range s.Mounts {
-		if filepath.Clean("/"+m.Destination) == dest {
-			return true
-		}
-	}
-	return false
 }

@@ -2,11 +2,8 @@ package ociruntime
 
 import (
 	"encoding/binary"
-	"fmt"
 	"path"
 	"slices"
-	"sort"
-	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,131 +15,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Strings(keys)
+	slices.Sort(keys)
 	return keys
-}
-
-// mount plans mounts[i].
-func (p *planner) mount(b *box, i int, m specs.Mount) error {
-	o := parseMountOptions(m)
-	dest := path.Clean("/" + m.Destination)
-	p.Doing("mount "+strings.TrimSpace(m.Type+" on"), dest)
-	if fd, ok := b.sources[i]; ok {
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return fmt.Errorf("mounts[%d].source %s: %w", i, m.Source, err)
-		}
-		p.resolve(dest, st.Mode&unix.S_IFMT != unix.S_IFDIR)
-		p.Set(p.tree, fd)
-		p.attach(p.tree)
-		p.close(p.target)
-		return nil
-	}
-	if slices.Contains(b.late.mounts, i) {
-		p.bindLate(b, i, m, o, dest)
-		return nil
-	}
-	if m.Type == "proc" || m.Type == "sysfs" {
-		p.plainDir(dest)
-	} else {
-		p.resolve(dest, false)
-	}
-	switch m.Type {
-	case "cgroup", "cgroup2":
-		p.cgroupMount(b, o)
-		return nil
-	case "tmpfs":
-		if o.TmpCopyUp && b.late.mode != treesCloned {
-			return p.copyUp(b, dest, o)
-		}
-		if !hasKey(o.Data, "mode") {
-			mode := "mode=1777"
-			if dest == "/dev" {
-				mode = "mode=755"
-			}
-			o.Data = append(o.Data, mode)
-		}
-	case "sysfs":
-		if b.userns {
-			p.sysfs(m.Source, o)
-			return nil
-		}
-	case "devpts":
-		o.Data = b.dropUnmapped(o.Data)
-	case "":
-		return fmt.Errorf("mounts[%d].type of %s is missing", i, dest)
-	}
-	source := m.Source
-	p.newFS(m.Type, source, o.forFS(), o.set|o.RecSet)
-	for _, f := range o.Propagation {
-		p.setattr(launch.Of(p.tree), 0, 0, 0, f&^unix.MS_REC)
-	}
-	p.attach(p.tree)
-	p.close(p.tree)
-	p.close(p.target)
-	return nil
-}
-
-// plainDir opens the mount point of a procfs or sysfs into p.target. It must be a plain directory
-// of the root: through a link or a volume there later writes would go elsewhere (CVE-2019-16884,
-// CVE-2019-19921, CVE-2023-27561).
-func (p *planner) plainDir(dest string) {
-	made := p.NewLabel()
-	p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.root), p.Str(rel(dest)), launch.Oct(0o755)).Ok(eEXIST, eNOENT).Else(made)
-	p.Bind(made)
-	p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(dest)), p.How(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, inRoot|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
-}
-
-func hasKey(data []string, key string) bool {
-	for _, d := range data {
-		if strings.HasPrefix(d, key+"=") {
-			return true
-		}
-	}
-	return false
-}
-
-// cgroupMount shows the container its own groups: on v2 one mount, on v1 a tmpfs with one
-// bind a hierarchy. p.target is the mount point.
-func (p *planner) cgroupMount(b *box, o mountOptions) {
-	dirs := b.cgroupDirs
-	if b.ownCgroups != nil {
-		dirs = b.ownCgroups
-	}
-	bind := func(dir string) {
-		p.Call("open_tree", unix.SYS_OPEN_TREE, launch.Int(unix.AT_FDCWD), p.Str(dir), launch.Hex(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Out(p.tree)
-		p.setattr(launch.Of(p.tree), 0, o.set|o.RecSet, o.clear, unix.MS_PRIVATE)
-		p.attach(p.tree)
-		p.close(p.tree)
-		p.close(p.target)
-	}
-	v1 := map[string]string{} // directory name in the container -> host directory
-	for c, dir := range dirs {
-		if c == "" {
-			continue
-		}
-		name := strings.TrimPrefix(c, "name=")
-		v1[name] = dir
-	}
-	if len(v1) == 0 {
-		bind(dirs[""])
-		return
-	}
-	p.newFS("tmpfs", "tmpfs", []string{"mode=755"}, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	sys := p.Slot("cgroups")
-	p.attach(p.tree)
-	p.Call("dup", unix.SYS_FCNTL, launch.Of(p.tree), launch.Int(unix.F_DUPFD_CLOEXEC), launch.Int(3)).Out(sys)
-	p.close(p.tree)
-	p.close(p.target)
-	for _, name := range sortedKeys(v1) {
-		p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(sys), p.Str(name), launch.Oct(0o755))
-		p.Call("openat2", unix.SYS_OPENAT2, launch.Of(sys), p.Str(name), p.How(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_BENEATH, 0), launch.Int(howSize)).Out(p.target)
-		bind(v1[name])
-	}
-	if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
-		p.setattr(launch.Of(sys), 0, unix.MOUNT_ATTR_RDONLY, 0, 0)
-	}
-	p.close(sys)
 }
 
 var defaultNodes = [...]struct {
@@ -155,7 +29,9 @@ var defaultNodes = [...]struct {
 func (p *planner) devices(b *box) {
 	dev := p.Slot("dev")
 	p.Doing("open", "/dev")
+	p.resolve("/dev", false)
 	p.openIn("/dev", unix.O_PATH|unix.O_DIRECTORY, dev)
+	p.close(p.target)
 	mask := p.Slot("umask")
 	p.Call("umask", unix.SYS_UMASK, launch.Oct(0)).Out(mask)
 	for _, n := range defaultNodes {
@@ -195,7 +71,14 @@ func (p *planner) devices(b *box) {
 		p.Bind(exists)
 		p.close(p.target)
 	}
-	for _, l := range [...][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
+	p.Doing("make the link", "/dev/ptmx") // in the place of what the image may have there, as runc does
+	p.Call("unlinkat", unix.SYS_UNLINKAT, launch.Of(dev), p.Str("ptmx"), launch.Int(0)).Ok(eNOENT)
+	p.Call("symlinkat", unix.SYS_SYMLINKAT, p.Str("pts/ptmx"), launch.Of(dev), p.Str("ptmx"))
+	links := [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}}
+	if unix.Access("/proc/kcore", unix.F_OK) == nil {
+		links = append(links, [2]string{"/proc/kcore", "core"})
+	}
+	for _, l := range links {
 		p.Doing("make the link", "/dev/"+l[1])
 		p.Call("symlinkat", unix.SYS_SYMLINKAT, p.Str(l[0]), launch.Of(dev), p.Str(l[1])).Ok(eEXIST)
 	}

@@ -29,11 +29,20 @@ const (
 type planner struct {
 	*launch.Plan
 	root, target, parent, tree, fs launch.Slot
+	mountLabel                     string        // linux.mountLabel, for new file systems
+	late                           []launch.Slot // mounts to make read-only in the end
+	detached                       bool          // the root stays detached: see enterMounts
+	statx                          launch.Arg    // scratch: struct statx or struct statfs
+	statxMem                       []byte
 }
+
+// statxMode is the offset of stx_mode in struct statx.
+const statxMode = 28
 
 func newPlanner() *planner {
 	p := launch.New()
-	return &planner{Plan: p, root: p.Slot("root"), target: p.Slot("target"), parent: p.Slot("parent"), tree: p.Slot("tree"), fs: p.Slot("fs")}
+	mem, arg := p.Mem(256)
+	return &planner{Plan: p, statx: arg, statxMem: mem, root: p.Slot("root"), target: p.Slot("target"), parent: p.Slot("parent"), tree: p.Slot("tree"), fs: p.Slot("fs")}
 }
 
 func (p *planner) close(s launch.Slot) { p.Call("close", unix.SYS_CLOSE, launch.Of(s)) }
@@ -66,21 +75,41 @@ func (p *planner) resolve(name string, file bool) {
 
 // makeAll makes the missing directories of a path, and a file at its end when file is set.
 func (p *planner) makeAll(name string, file bool) {
-	parts := strings.Split(rel(name), "/")
+	dir, base := path.Split(rel(name))
+	if base == "." {
+		return
+	}
+	parts := strings.Split(strings.TrimSuffix(dir, "/"), "/")
 	for i, part := range parts {
-		p.openIn(strings.Join(parts[:i], "/"), unix.O_PATH|unix.O_DIRECTORY, p.parent)
-		if file && i == len(parts)-1 {
-			p.Call("mknodat", unix.SYS_MKNODAT, launch.Of(p.parent), p.Str(part), launch.Oct(unix.S_IFREG|0o644), launch.Int(0)).Ok(eEXIST)
-		} else {
-			p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.parent), p.Str(part), launch.Oct(0o755)).Ok(eEXIST)
+		if part == "" {
+			break
 		}
+		p.openIn(strings.Join(parts[:i], "/"), unix.O_PATH|unix.O_DIRECTORY, p.parent)
+		p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.parent), p.Str(part), launch.Oct(0o755)).Ok(eEXIST)
 		p.close(p.parent)
 	}
+	p.openIn(dir, unix.O_PATH|unix.O_DIRECTORY, p.parent)
+	if file {
+		p.makeFile(base)
+	} else {
+		p.makeDir(base)
+	}
+	p.close(p.parent)
+}
+
+func (p *planner) makeDir(base string) {
+	p.Call("mkdirat", unix.SYS_MKDIRAT, launch.Of(p.parent), p.Str(base), launch.Oct(0o755)).Ok(eEXIST)
+}
+
+func (p *planner) makeFile(base string) {
+	p.Call("mknodat", unix.SYS_MKNODAT, launch.Of(p.parent), p.Str(base), launch.Oct(unix.S_IFREG|0o644), launch.Int(0)).Ok(eEXIST)
 }
 
 // attach moves the detached mount in slot from to p.target and closes the target.
-func (p *planner) attach(from launch.Slot) launch.Step {
-	return p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(from), p.Str(""), launch.Of(p.target), p.Str(""),
+func (p *planner) attach(from launch.Slot) launch.Step { return p.attachTo(p.target, from) }
+
+func (p *planner) attachTo(target, from launch.Slot) launch.Step {
+	return p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(from), p.Str(""), launch.Of(target), p.Str(""),
 		launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
 }
 
@@ -98,7 +127,7 @@ func (p *planner) newFSOr(refused launch.Label, kind, source string, data []stri
 	if source != "" {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_STRING), p.Str("source"), p.Str(source), launch.Int(0))
 	}
-	for _, d := range data {
+	for _, d := range append(data, labelMount(kind, p.mountLabel)...) {
 		if k, v, ok := strings.Cut(d, "="); ok {
 			p.Call("fsconfig", unix.SYS_FSCONFIG, launch.Of(p.fs), launch.Int(unix.FSCONFIG_SET_STRING), p.Str(k), p.Str(v), launch.Int(0))
 		} else if d != "" {

@@ -21,8 +21,9 @@ type Process struct {
 	detach bool
 	keep   bool
 	exec   bool
-	master int // our end of the terminal, or -1
-	sigs   int // of catchSignals, or 0
+	master int  // our end of the terminal, or -1
+	took   bool // the terminal has been received
+	sigs   int  // of catchSignals, or 0
 	reap   bool
 	notify *notifier
 }
@@ -52,6 +53,19 @@ func (p *Process) follow(s *specs.Spec, sync int, consoleSocket string, run bool
 		switch n.Code {
 		case noticeCreated:
 			return p.takeTerminal(s.Process.Terminal, sync, consoleSocket)
+		case noticeListener: // the terminal, if there is one, is in the socket before it
+			if err := p.takeTerminal(s.Process.Terminal, sync, consoleSocket); err != nil {
+				return err
+			}
+			if err := p.handOverListener(int(n.Value), sync, specs.StateCreating); err != nil {
+				return err
+			}
+			if !run { // it waits for `start`
+				return nil
+			}
+			if err := goAhead(sync); err != nil {
+				return err
+			}
 		case noticeHooks:
 			h := s.Hooks
 			err := p.c.runHooks("prestart", h.Prestart, "creating")
@@ -84,13 +98,14 @@ func checkConsole(terminal, detach bool, socket string) error {
 }
 
 func (p *Process) takeTerminal(terminal bool, sync int, consoleSocket string) error {
-	if !terminal {
+	if !terminal || p.took {
 		return nil
 	}
 	master, err := receiveFD(sync)
 	if err != nil {
 		return err
 	}
+	p.took = true
 	if consoleSocket == "" {
 		p.master = master
 		return nil
@@ -103,15 +118,15 @@ func receiveFD(sock int) (int, error) {
 	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := unix.Recvmsg(sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return -1, fmt.Errorf("receive the terminal: %w", err)
+		return -1, fmt.Errorf("receive a descriptor of the container process: %w", err)
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(msgs) != 1 {
-		return -1, errors.New("receive the terminal: no descriptor came")
+		return -1, errors.New("receive a descriptor of the container process: no descriptor came")
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) != 1 {
-		return -1, errors.New("receive the terminal: no descriptor came")
+		return -1, errors.New("receive a descriptor of the container process: no descriptor came")
 	}
 	return fds[0], nil
 }

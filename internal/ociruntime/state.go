@@ -20,6 +20,8 @@ const (
 	// statusFifo: held open by init until execve closes it; a failing step after `start`
 	// writes an 8-byte launch report record into it. Hang-up without a record: it runs.
 	statusFifo = "exec.status"
+	// classFile names the directories of resctrl that were made for the container, one a line.
+	classFile = "resctrl"
 )
 
 // hookState is the state that hooks get on their standard input.

@@ -122,24 +122,6 @@ func (p *planner) takeBind(b *box, i int, m specs.Mount, o mountOptions) {
 	}
 }
 
-// bindLate plans a bind mount whose source is not known to be a file or a directory yet.
-func (p *planner) bindLate(b *box, i int, m specs.Mount, o mountOptions, dest string) {
-	p.takeBind(b, i, m, o)
-	p.Doing("mount "+m.Type+" on", dest)
-	st, arg := p.Mem(256) // struct statx; stx_mode is the 16 bits at 28
-	file, found := p.NewLabel(), p.NewLabel()
-	p.Call("statx", unix.SYS_STATX, launch.Of(p.tree), p.Str(""), launch.Hex(unix.AT_EMPTY_PATH), launch.Hex(unix.STATX_TYPE), arg)
-	p.Assert32(st[28:], unix.S_IFMT, unix.S_IFDIR, 0).Else(file)
-	p.resolve(dest, false)
-	p.Jump(found)
-	p.Bind(file)
-	p.resolve(dest, true)
-	p.Bind(found)
-	p.attach(p.tree)
-	p.close(p.tree)
-	p.close(p.target)
-}
-
 // cloneTree makes a detached copy of a mount, with all below it when rec is set.
 func cloneTree(dir int, name string, rec bool) (int, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)

@@ -56,6 +56,8 @@
 //     can use them. libseccomp generates code for those of the same byte order and refuses the others.
 //   - errnoRet with an action that has no errno is an error, as the runtime-spec demands and crun does; runc ignores it.
 //     errnoRet above 4095 (for TRACE: 65535) is an error; runc cuts it to 16 bits.
+//   - SCMP_ACT_NOTIFY may be the default action, or that of write(2): package ociruntime hands the listener over without
+//     a system call of the filtered process. runc refuses both.
 //   - SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is supported; runc 1.3 does not know it.
 //   - libseccomp 2.5.4 makes programs that are wrong where several rules for one call look at more than one 32-bit word,
 //     and some that never load the call number (model_test.go, suspect); on a few profiles it does not come to an end.

@@ -79,14 +79,12 @@ func check(s *specs.LinuxSeccomp, native string) (*profile, error) {
 		return nil, fmt.Errorf("linux.seccomp.%w", err)
 	}
 	switch p.defaultRet & unix.SECCOMP_RET_ACTION_FULL {
-	case retNotify:
-		return nil, fmt.Errorf("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action: " +
-			"the runtime could not hand over the listener")
 	case retAllow, retLog, retTrace:
 		// A tracer is expected to know new calls, like the kernel does.
 	default:
 		p.stub = true
 	}
+	p.notify = p.defaultRet == retNotify
 	if err := p.checkArches(s.Architectures, native); err != nil {
 		return nil, err
 	}
@@ -161,9 +159,6 @@ func (p *profile) checkSyscall(number int, s *specs.LinuxSyscall) error {
 		switch index := findName(name); {
 		case name == "":
 			return fmt.Errorf("names[%d]: must not be empty", i)
-		case ret == retNotify && name == "write":
-			return fmt.Errorf("names[%d]: SCMP_ACT_NOTIFY cannot be used for the write system call: "+
-				"the runtime could not hand over the listener", i)
 		case index < 0:
 			p.warnings.add("linux.seccomp.syscalls[%d].names[%d]: unknown system call %q", number, i, clip(name))
 		default:

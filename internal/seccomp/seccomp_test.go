@@ -68,7 +68,6 @@ func TestErrors(t *testing.T) {
 		{`{"syscalls":[{}]}`, `linux.seccomp.defaultAction: unknown action ""`},
 		{`{"defaultAction":"SCMP_ACT_FOO"}`, `linux.seccomp.defaultAction: unknown action "SCMP_ACT_FOO"`},
 		{`{"defaultAction":"` + strings.Repeat("A", 1000) + `"}`, `linux.seccomp.defaultAction: unknown action "` + strings.Repeat("A", 64) + `..."`},
-		{`{"defaultAction":"SCMP_ACT_NOTIFY"}`, `linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action: the runtime could not hand over the listener`},
 		{`{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}`, `linux.seccomp.defaultErrnoRet: SCMP_ACT_ALLOW has no errno`},
 		{`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}`, `linux.seccomp.defaultErrnoRet: 4096 is larger than 4095`},
 		{`{"defaultAction":"SCMP_ACT_TRACE","defaultErrnoRet":65536}`, `linux.seccomp.defaultErrnoRet: 65536 is larger than 65535`},
@@ -79,7 +78,6 @@ func TestErrors(t *testing.T) {
 		{rules(`{"names":["read"],"action":"SCMP_ACT_KILL","errnoRet":1}`), `linux.seccomp.syscalls[0].errnoRet: SCMP_ACT_KILL has no errno`},
 		{rules(`{"names":["read"],"action":"SCMP_ACT_ERRNO","errnoRet":70000}`), `linux.seccomp.syscalls[0].errnoRet: 70000 is larger than 4095`},
 		{rules(`{"names":["read",""],"action":"SCMP_ACT_KILL"}`), `linux.seccomp.syscalls[0].names[1]: must not be empty`},
-		{rules(`{"names":["read","write"],"action":"SCMP_ACT_NOTIFY"}`), `linux.seccomp.syscalls[0].names[1]: SCMP_ACT_NOTIFY cannot be used for the write system call: the runtime could not hand over the listener`},
 		{rules(`{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":6,"op":"SCMP_CMP_EQ"}]}`), `linux.seccomp.syscalls[0].args[0].index: 6 is larger than 5`},
 		{rules(`{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":1,"op":"SCMP_CMP_EQ"},{"index":0,"op":"SCMP_CMP_FOO"}]}`), `linux.seccomp.syscalls[0].args[1].op: unknown operator "SCMP_CMP_FOO"`},
 		{rules(large), `linux.seccomp.syscalls[0].args: has 4097 conditions, at most 4096 are possible`},
@@ -177,6 +175,7 @@ func TestFlags(t *testing.T) {
 		{[]specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog}, nil, unix.SECCOMP_FILTER_FLAG_LOG},
 		{[]specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow}, nil, unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
 		{[]specs.LinuxSeccompFlag{}, notify, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
+		{[]specs.LinuxSeccompFlag{}, []specs.LinuxSyscall{{Names: []string{"write"}, Action: specs.ActNotify}}, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
 		{[]specs.LinuxSeccompFlag{specs.LinuxSeccompFlagWaitKillableRecv}, notify, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV},
 		{[]specs.LinuxSeccompFlag{}, []specs.LinuxSyscall{{Action: specs.ActNotify}}, 0},
 	} {
@@ -184,6 +183,9 @@ func TestFlags(t *testing.T) {
 		if p.Flags != test.want || p.Notify != (test.want&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0) {
 			t.Errorf("%v: flags %#x, notify %v, want flags %#x", test.flags, p.Flags, p.Notify, test.want)
 		}
+	}
+	if p := mustCompile(t, &specs.LinuxSeccomp{DefaultAction: specs.ActNotify}); !p.Notify || p.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
+		t.Errorf("notify by default: flags %#x, notify %v", p.Flags, p.Notify)
 	}
 }
 
