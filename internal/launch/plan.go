@@ -109,8 +109,8 @@ type Plan struct {
 // New returns an empty plan.
 func New() *Plan {
 	return &Plan{
-		steps:  make([]step, 0, 512),
-		notes:  make([]note, 0, 512),
+		steps:  make([]step, 0, 1024),
+		notes:  make([]note, 0, 1024),
 		labels: make([]int32, 1, 64),
 		names:  [maxSlots]string{Report: "report"},
 		slots:  int(Report) + 1,
