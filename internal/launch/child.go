@@ -78,6 +78,14 @@ func (p *program) run() {
 			if e := -p.slots[uint8(s.args[0])]; e != 0 && e < 4096 {
 				p.fail(i, syscall.Errno(e))
 			}
+		case opClose:
+			for a := s.args[5]; errno == 0; a += 8 {
+				pair := *(**[2]uint32)(unsafe.Pointer(&a))
+				if pair[1] == 0 {
+					break
+				}
+				_, _, errno = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(pair[0]), uintptr(pair[1]), 0, 0, 0, 0)
+			}
 		case opExit:
 			syscall.RawSyscall6(unix.SYS_EXIT_GROUP, s.args[0], 0, 0, 0, 0, 0)
 		}

@@ -71,7 +71,8 @@
 //     still means that the last of them has executed the program or died. A plan that forks is
 //     not started with Clone.Share: the parent would take the memory for free too early.
 //  7. Descriptors. All of ours are close-on-exec; the last step before execve is
-//     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones.
+//     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones. A child that
+//     others may look at earlier closes them earlier ([Plan.CloseOthers]).
 //
 // The two runtime hooks are reached by go:linkname; the Go runtime keeps them for this
 // use (runtime/proc.go names gVisor as their user).

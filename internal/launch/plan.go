@@ -69,6 +69,7 @@ const (
 	opFailSlot           // fail with the errno that slot args[0] holds, if it is not 0
 	opExit               // exit_group(args[0])
 	opLoad32             // slot out = *(uint32 *)args[0]
+	opClose              // close_range of each pair (first, last) of words at args[5], up to (0, 0)
 )
 
 // step is read by the child: plain words only.
@@ -103,6 +104,7 @@ type Plan struct {
 	obj    string
 	arena  []byte
 	keep   []any
+	others []closing
 	sealed bool
 }
 

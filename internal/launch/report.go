@@ -13,8 +13,12 @@ import (
 //
 //	failure   index | 1<<31   errno        step index failed with errno; the child is gone
 //	notice    code            value        the plan reached a place the parent waits for
+//	rebirth   1<<30           pid          a copy of the child, with that pid, goes on with the plan
 //	(EOF)                                  execve succeeded: the pipe was close-on-exec
-const recordFailure = 1 << 31
+const (
+	recordFailure = 1 << 31
+	recordRebirth = 1 << 30
+)
 
 // Error is a failed step of a plan.
 type Error struct {
@@ -46,31 +50,47 @@ func (p *Plan) Notify(code uint32, s Slot) {
 }
 
 // Next waits for the next record. It returns io.EOF when the child has executed the
-// container's program, and an *Error when a step failed.
+// container's program, and an *Error when a step failed. A rebirth ([Plan.Rebirth]) is seen
+// in [Child.Pid] only.
 func (c *Child) Next() (Notice, error) {
-	if c.eof {
-		return Notice{}, io.EOF
+	for !c.eof {
+		a, v, err := c.record()
+		if err != nil {
+			return Notice{}, err
+		}
+		switch {
+		case a&recordFailure != 0:
+			c.drain()
+			return Notice{}, c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
+		case a == recordRebirth:
+			if err := c.adopt(int(v)); err != nil {
+				return Notice{}, err
+			}
+		default:
+			return Notice{a, v}, nil
+		}
 	}
+	return Notice{}, io.EOF
+}
+
+// record reads one record; io.EOF at the end.
+func (c *Child) record() (a, v uint32, err error) {
 	var b [8]byte
 	for got := 0; got < len(b); {
 		n, err := unix.Read(c.report, b[got:])
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return Notice{}, os.NewSyscallError("read the report of the container process", err)
+			return 0, 0, os.NewSyscallError("read the report of the container process", err)
 		case n == 0:
 			c.eof = true
 			c.shared.unpin()
-			return Notice{}, io.EOF
+			return 0, 0, io.EOF
 		default:
 			got += n
 		}
 	}
-	a, v := binary.NativeEndian.Uint32(b[:4]), binary.NativeEndian.Uint32(b[4:])
-	if a&recordFailure == 0 {
-		return Notice{a, v}, nil
-	}
-	return Notice{}, c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
+	return binary.NativeEndian.Uint32(b[:4]), binary.NativeEndian.Uint32(b[4:]), nil
 }
 
 // Failure is the error that a record of 8 bytes tells of, which came another way than the report
@@ -96,11 +116,15 @@ func (c *Child) Close() {
 // Kill ends the child at once and reaps it.
 func (c *Child) Kill() {
 	unix.PidfdSendSignal(c.PidFD, unix.SIGKILL, nil, 0)
-	for {
-		if _, err := unix.Wait4(c.Pid, nil, 0, nil); err != unix.EINTR {
-			break
-		}
-	}
+	reap(c.Pid)
 	c.shared.unpin()
 	c.Close()
+}
+
+func reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return
+		}
+	}
 }

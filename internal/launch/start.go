@@ -55,6 +55,9 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 	}
 	prog := &program{steps: unsafe.Pointer(unsafe.SliceData(p.steps)), n: int32(len(p.steps)), report: int32(pipe[1])}
 	prog.slots[Report] = uintptr(pipe[1])
+	for _, c := range p.others {
+		c.fill(pipe[1])
+	}
 	var pidfd int32 = -1
 	args := &cloneArgs{
 		flags:      c.Flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
@@ -135,6 +138,7 @@ func clone(prog *program, args *cloneArgs, pidns, own uintptr) (pid uintptr, joi
 
 // runShared is where a child with shared memory begins, on its own stack.
 //
+//lint:ignore U1000 called from assembly
 //go:nosplit
 //go:norace
 //go:nocheckptr
