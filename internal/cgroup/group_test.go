@@ -284,8 +284,8 @@ func TestExecDirs(t *testing.T) {
 	}
 }
 
-// TestRootlessLeavesOut makes one hierarchy refuse by being read-only.
-func TestRootlessLeavesOut(t *testing.T) {
+// TestUserLeavesOut makes one hierarchy refuse by being read-only.
+func TestUserLeavesOut(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may write everywhere; TestRootRootless does this as another user")
 	}

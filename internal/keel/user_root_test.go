@@ -239,14 +239,14 @@ func TestRootUserSubordinateIDs(t *testing.T) {
 		s.Process.User = specs.User{UID: 5, GID: 6, AdditionalGids: []uint32{7}}
 		s.Process.Args = []string{"/bin/busybox", "sh", "-c", "/bin/busybox id; /bin/busybox cat /proc/self/setgroups; /bin/busybox stat -c %u /bin/busybox"}
 	})
-	b.says("uid=5 gid=6 groups=7", "allow", "0")
+	b.says("uid=5 gid=6 groups=6,7", "allow", "0")
 	b.config(func(s *specs.Spec) {
 		s.Process.User = specs.User{}
 		s.Process.Args = []string{"/bin/busybox", "sleep", "600"}
 	})
 	b.create("c")
 	b.ok("start", "c")
-	if out := b.ok("exec", "-u", "8:9", "-g", "10", "c", "/bin/busybox", "id"); out != "uid=8 gid=9 groups=10\n" {
+	if out := b.ok("exec", "-u", "8:9", "-g", "10", "c", "/bin/busybox", "id"); out != "uid=8 gid=9 groups=9,10\n" {
 		t.Errorf("exec: %q", out)
 	}
 	b.ok("delete", "-f", "c")
@@ -345,6 +345,8 @@ func TestRootUserHooks(t *testing.T) {
 	own, _ := os.Readlink("/proc/self/ns/user")
 	b.config(func(s *specs.Spec) {
 		s.Root.Readonly = false
+		caps := append(s.Process.Capabilities.Bounding, "CAP_SYS_ADMIN") // for the startContainer hook, which has the container's
+		s.Process.Capabilities.Bounding, s.Process.Capabilities.Permitted, s.Process.Capabilities.Effective = caps, caps, caps
 		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{host("createRuntime")}, CreateContainer: []specs.Hook{host("createContainer")},
 			StartContainer: []specs.Hook{{Path: "/bin/busybox", Args: []string{"busybox", "sh", "-c", "echo $(/bin/busybox id -u) > /tmp/start; /bin/busybox hostname hooked"}}},
 			Poststart:      []specs.Hook{host("poststart")}}

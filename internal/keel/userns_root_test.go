@@ -117,7 +117,7 @@ func TestRootJoinUserNamespace(t *testing.T) {
 		shell(s, reportNS)
 	})
 	out := b.ok("run", "-b", b.bundle, "c")
-	if !strings.Contains(out, "user "+link("user")) || !strings.HasSuffix(strings.TrimSpace(out), "0 200000 65536 uid=0 gid=0") {
+	if !strings.Contains(out, "user "+link("user")) || !strings.HasSuffix(strings.TrimSpace(out), "0 200000 65536 uid=0 gid=0 groups=0") {
 		t.Errorf("the user namespace alone: %s\nwant %s", out, link("user"))
 	}
 	for _, kind := range []string{"pid", "net", "ipc", "uts"} {
@@ -166,7 +166,7 @@ func TestRootJoinUserNamespaceAlone(t *testing.T) {
 		s.Mounts = s.Mounts[1:3] // /dev, /dev/pts
 		shell(s, "/bin/busybox id; /bin/busybox ls -ln /dev/pts/ptmx | /bin/busybox cut -c1-37")
 	})
-	b.says("uid=0 gid=0", "crw-rw-rw-    1 0        0")
+	b.says("uid=0 gid=0 groups=0", "crw-rw-rw-    1 0        0")
 }
 
 // TestRootNewUserNamespaceJoinsHosts: a new user namespace, and others by path that are the
@@ -199,7 +199,7 @@ func TestRootNewUserNamespaceJoinsHosts(t *testing.T) {
 			t.Errorf("%s is not %s", kind, want)
 		}
 	}
-	if code != 0 || !strings.HasSuffix(strings.TrimSpace(out), "0 100000 65536 uid=0 gid=0") {
+	if code != 0 || !strings.HasSuffix(strings.TrimSpace(out), "0 100000 65536 uid=0 gid=0 groups=0") {
 		t.Errorf("status %d, %s%s", code, errs, out)
 	}
 }
@@ -401,7 +401,7 @@ func TestRootUsernsExec(t *testing.T) {
 	b.create("c")
 	b.ok("start", "c")
 	out := b.ok("exec", "-u", "5:6", "-g", "7", "c", "/bin/busybox", "sh", "-c", "/bin/busybox id; echo $HOME; /bin/busybox grep -e CapEff -e CapInh -e CapAmb /proc/self/status")
-	if want := "uid=5(five) gid=6 groups=7\n/home/five\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n"; out != want {
+	if want := "uid=5(five) gid=6 groups=6,7\n/home/five\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n"; out != want {
 		t.Errorf("exec: %q, want %q", out, want)
 	}
 	if out := b.ok("exec", "c", "/bin/busybox", "grep", "CapEff", "/proc/self/status"); !strings.Contains(out, "0000000020000420") {
@@ -422,6 +422,8 @@ func TestRootUsernsHooks(t *testing.T) {
 	os.Chmod(filepath.Join(b.bundle, "rootfs/tmp"), 0o777)
 	b.config(func(s *specs.Spec) {
 		s.Root.Readonly = false
+		caps := append(s.Process.Capabilities.Bounding, "CAP_SYS_ADMIN") // for the startContainer hook, which has the container's
+		s.Process.Capabilities.Bounding, s.Process.Capabilities.Permitted, s.Process.Capabilities.Effective = caps, caps, caps
 		s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook("startContainer")}}
 	})
 	b.create("c")

@@ -39,7 +39,7 @@ func TestRootRunAndExecStatus(t *testing.T) {
 		{[]string{"exec", "c", "/bin/busybox", "sh", "-c", "exit 9"}, "", 9},
 		{[]string{"exec", "c", "/bin/busybox", "sh", "-c", "kill -TERM $$"}, "", 143},
 		{[]string{"exec", "-e", "X=1", "-e", "Y=2 3", "--cwd", "/tmp", "c", "/bin/busybox", "sh", "-c", "echo $X $Y $PWD"}, "1 2 3 /tmp\n", 0},
-		{[]string{"exec", "-u", "5:6", "-g", "7", "c", "/bin/busybox", "id"}, "uid=5 gid=6 groups=7\n", 0},
+		{[]string{"exec", "-u", "5:6", "-g", "7", "c", "/bin/busybox", "id"}, "uid=5 gid=6 groups=6,7\n", 0},
 		{[]string{"exec", "c", "/bin/busybox", "grep", "NoNewPrivs", "/proc/self/status"}, "NoNewPrivs:\t1\n", 0},
 		{[]string{"exec", "--no-new-privs=false", "c", "/bin/busybox", "grep", "NoNewPrivs", "/proc/self/status"}, "NoNewPrivs:\t0\n", 0},
 	} {

@@ -95,17 +95,18 @@ type note struct {
 
 // Plan is a list of steps under construction, and the memory they point to.
 type Plan struct {
-	steps  []step
-	notes  []note
-	labels []int32 // label -> step index, -1 while unbound
-	names  [maxSlots]string
-	slots  int
-	verb   string
-	obj    string
-	arena  []byte
-	keep   []any
-	others []closing
-	sealed bool
+	steps   []step
+	notes   []note
+	labels  []int32 // label -> step index, -1 while unbound
+	names   [maxSlots]string
+	slots   int
+	verb    string
+	obj     string
+	arena   []byte
+	keep    []any
+	others  []closing
+	rebirth bool // there is a Rebirth, before any notice
+	sealed  bool
 }
 
 // New returns an empty plan.

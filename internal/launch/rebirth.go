@@ -10,9 +10,10 @@ import (
 
 // Rebirth is a [Plan.Fork] whose second process goes on at once: the way into a pid namespace
 // that was joined, of which nothing before it can be seen from inside. [Child.Pid] and
-// [Child.PidFD] are the second's once [Child.Next] has returned a later record or io.EOF. The
-// child must be in the parent's pid namespace.
+// [Child.PidFD] are the second's once [Child.Next] has returned. The child must be in the
+// parent's pid namespace, and no notice may come before.
 func (p *Plan) Rebirth() {
+	p.rebirth = true
 	pid, second := p.Slot("reborn"), p.NewLabel()
 	pidfd, _ := p.Mem(4)
 	p.Fork(0, pidfd).Out(pid)

@@ -35,6 +35,28 @@ func TestRebirth(t *testing.T) {
 	}
 }
 
+// TestRebirthNotice: a notice of the second process never comes before the parent knows it.
+func TestRebirthNotice(t *testing.T) {
+	for range 50 {
+		p := New()
+		p.Rebirth()
+		p.Notify(9, 0)
+		p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/true"), p.Strs([]string{"true"}), p.Strs(nil))
+		c, err := p.Start(Clone{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := c.Pid
+		if n, err := c.Next(); err != nil || n.Code != 9 || c.Pid == first {
+			t.Fatalf("%+v, %v from process %d, which is the first", n, err, c.Pid)
+		}
+		if _, err := c.Next(); err != io.EOF {
+			t.Fatalf("after execve: %v, want EOF", err)
+		}
+		finish(t, c)
+	}
+}
+
 // TestRebirthThatFails: however quickly the copy fails, its step is reported and no zombie stays.
 func TestRebirthThatFails(t *testing.T) {
 	for range 50 {

@@ -66,6 +66,13 @@ func (c *Child) Next() (Notice, error) {
 			if err := c.adopt(int(v)); err != nil {
 				return Notice{}, err
 			}
+			c.reborn = true
+			if n := c.early; n.Code != 0 {
+				c.early = Notice{}
+				return n, nil
+			}
+		case c.plan.rebirth && !c.reborn: // the second process was quicker than the first
+			c.early = Notice{a, v}
 		default:
 			return Notice{a, v}, nil
 		}

@@ -41,6 +41,8 @@ type Child struct {
 	report int // read end
 	plan   *Plan
 	eof    bool
+	reborn bool   // Pid is the second process's, see Plan.Rebirth
+	early  Notice // of the second process, before it was known
 	shared *sharedMemory
 }
 

@@ -111,11 +111,10 @@ func roomToShare(s *specs.Spec) bool {
 	return r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit < 0 || *r.Memory.Limit >= lowLimit
 }
 
-// mayShareExec is [mayShare] for a process that joins a container. Processes exist that see
-// it, but they may not trace it: it is not dumpable, and CAP_SYS_PTRACE counts in the initial
-// user namespace alone. A container with that and the initial user namespace can take over a
-// joining process, and with it the host, whether the memory is shared or not. Where
-// fs.suid_dumpable is 1 the switch of the user would make it dumpable for the time of one call.
+// mayShareExec is [mayShare] for a process that joins a container, in which nobody may have
+// CAP_SYS_PTRACE over the initial user namespace (entry.traced). Processes exist that see it,
+// but they may not trace it: it is not dumpable. Where fs.suid_dumpable is 1 the switch of the
+// user would make it dumpable for the time of one call.
 func mayShareExec(c *Container, s *ocispec.Config, pr *specs.Process) bool {
 	if c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.Rootless || c.r.Rootless || !roomToShare(&s.Spec) {
 		return false

@@ -2,6 +2,7 @@ package ociruntime
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -20,6 +21,9 @@ type ending struct {
 	proc      *specs.Process
 	filter    *seccomp.Program
 	keyring   string // session keyring to join; "" keeps the caller's
+	joining   bool   // the container runs: what is in it may look at us as soon as we are in its pid namespace
+	rebirth   bool   // enter the pid namespace last; see entry
+	program   string // the program when it is not what process.args[0] leads to
 	startFD   int    // exec.fifo, or -1: start at once
 	statusFD  int    // exec.status
 	sync      int    // socket to the parent
@@ -73,11 +77,12 @@ func (p *planner) finish(e ending) {
 	p.Doing("switch to the user", itoa(uint64(pr.User.UID))+":"+itoa(uint64(pr.User.GID)))
 	p.prctl("", launch.Int(unix.PR_SET_KEEPCAPS), launch.Int(1), launch.Int(0), launch.Int(0), launch.Int(0))
 	if e.setgroups {
-		mem, arg := p.Mem(4*len(pr.User.AdditionalGids) + 4)
-		for i, g := range pr.User.AdditionalGids {
+		groups := supplementary(pr.User)
+		mem, arg := p.Mem(4 * len(groups))
+		for i, g := range groups {
 			binary.NativeEndian.PutUint32(mem[4*i:], g)
 		}
-		p.Call("setgroups", unix.SYS_SETGROUPS, launch.Int(len(pr.User.AdditionalGids)), arg)
+		p.Call("setgroups", unix.SYS_SETGROUPS, launch.Int(len(groups)), arg)
 	}
 	gid, uid := launch.Int(int(pr.User.GID)), launch.Int(int(pr.User.UID))
 	p.Call("setresgid", unix.SYS_SETRESGID, gid, gid, gid)
@@ -110,10 +115,27 @@ func (p *planner) finish(e ending) {
 	p.Bind(there)
 	p.labelProgram(e.labels)
 	candidates := lookPath(pr.Args[0], pr.Env)
+	if e.program != "" {
+		candidates = []string{e.program}
+	}
+	notify := e.filter != nil && e.filter.Notify
 	if e.startFD >= 0 {
 		p.find(e, candidates)
 	}
-	notify := e.filter != nil && e.filter.Notify
+	if e.startFD >= 0 || e.joining {
+		p.Doing("close", "what others shall not see")
+		p.CloseOthers(3+e.preserve, e.needed(notify)...)
+	}
+	if e.joining {
+		if e.rebirth {
+			p.Doing("enter", "the pid namespace")
+			p.Rebirth()
+		}
+		p.session()
+		if pr.Terminal {
+			p.control()
+		}
+	}
 	if !notify {
 		p.wait(e)
 	}
@@ -128,6 +150,27 @@ func (p *planner) finish(e ending) {
 		p.capset(caps.effective, caps.permitted, caps.inheritable)
 	}
 	p.exec(candidates, pr)
+}
+
+// needed are the descriptors that the rest of the plan uses.
+func (e *ending) needed(notify bool) (list []int) {
+	if e.startFD >= 0 {
+		list = append(list, e.startFD, e.statusFD)
+	}
+	if notify {
+		list = append(list, e.sync)
+	}
+	return list
+}
+
+// supplementary are the groups that a process gets: those asked for, and the primary one. A
+// file that its group must not have would be open to a process that can change its primary
+// group (CVE-2022-36109; runc leaves this to its callers).
+func supplementary(u specs.User) []uint32 {
+	if slices.Contains(u.AdditionalGids, u.GID) {
+		return u.AdditionalGids
+	}
+	return append([]uint32{u.GID}, u.AdditionalGids...)
 }
 
 // closeAll is the last that happens to descriptors before a filter can see it.

@@ -1,6 +1,7 @@
 package ociruntime
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,9 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runHooks runs hooks in order, the state on their standard input. createContainer and
-// startContainer hooks run in the container's namespaces. A hook starts with just the
-// environment that it names and in "/" (SECURITY.md R23).
+// runHooks runs hooks in order, the state on their standard input. A hook starts with just
+// the environment that it names and in "/" (SECURITY.md R23), with no descriptor of ours.
+//
+//	prestart, createRuntime, poststart, poststop   the host's program, in the host's namespaces
+//	createContainer                                the host's program, in the container's namespaces, before pivot_root
+//	startContainer                                 the container's program, with the container's user, capabilities and filter
+//
+// The last is a program out of the image: it gets what the image's main program gets and no
+// more (SECURITY.md R4).
 func (c *Container) runHooks(kind string, hooks []specs.Hook, status string) error {
 	for i, h := range hooks {
 		c.r.debug("container %s: run hooks.%s[%d] %s", c.ID, kind, i, h.Path)
@@ -35,45 +42,7 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 	}
 	undo.fd(in[0])
 	undo.fd(out[0])
-	p := newPlanner()
-	p.Doing("start", "the hook")
-	if kind == "createContainer" || kind == "startContainer" {
-		pidfd, err := unix.PidfdOpen(c.InitPid, 0)
-		if err != nil {
-			return err
-		}
-		undo.fd(pidfd)
-		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces&^unix.CLONE_NEWPID))
-		if c.Namespaces&unix.CLONE_NEWUSER != 0 {
-			p.becomeRoot() // or execve would take the rights away from an id that is nobody there
-		}
-		if kind == "createContainer" {
-			// Its path is one of the host's (config.md, POSIX-platform Hooks). Before pivot_root
-			// those are still there, below the container's root, where init's own root is.
-			root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return fmt.Errorf("open the root of the container's init: %w", err)
-			}
-			undo.fd(root)
-			p.Call("fchdir", unix.SYS_FCHDIR, launch.Int(root))
-			p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
-		}
-	}
-	if kind == "startContainer" && c.Namespaces&unix.CLONE_NEWNS == 0 { // its root is not that of the mount namespace
-		p.chrootOf(c.InitPid)
-	}
-	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
-	p.Call("dup3", unix.SYS_DUP3, launch.Int(in[0]), launch.Int(0), launch.Int(0))
-	p.Call("dup3", unix.SYS_DUP3, launch.Int(out[1]), launch.Int(1), launch.Int(0))
-	p.Call("dup3", unix.SYS_DUP3, launch.Int(out[1]), launch.Int(2), launch.Int(0))
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
-	}
-	p.rlimits(nil, c.r.OpenFiles)
-	p.Doing("execute", h.Path)
-	p.Call("execve", unix.SYS_EXECVE, p.Str(h.Path), p.Strs(args), p.Strs(h.Env))
-	child, err := p.Start(launch.Clone{})
+	child, err := c.startHook(kind, h, in[0], out[1], &undo)
 	unix.Close(out[1])
 	if err != nil {
 		unix.Close(in[1])
@@ -126,4 +95,77 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 		return fmt.Errorf("killed by signal %d: %s", ws.Signal(), strings.TrimSpace(text))
 	}
 	return fmt.Errorf("exit status %d: %s", ws.ExitStatus(), strings.TrimSpace(text))
+}
+
+// startHook starts the program of a hook, with in and out as its standard ones.
+func (c *Container) startHook(kind string, h specs.Hook, in, out int, undo *undoList) (*launch.Child, error) {
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	p := newPlanner()
+	stdio := func() {
+		p.Doing("start", "the hook")
+		for fd, from := range [3]int{in, out, out} {
+			p.Call("dup3", unix.SYS_DUP3, launch.Int(from), launch.Int(fd), launch.Int(0))
+		}
+	}
+	if kind == "startContainer" {
+		pr := *c.spec.Process // Start has read it
+		pr.Args, pr.Env, pr.Cwd, pr.Terminal = args, h.Env, "/", false
+		way, err := c.entry(nil, &pr, undo)
+		if err != nil {
+			return nil, err
+		}
+		if way.filter != nil && way.filter.Notify {
+			// Its agent is told of the main program, later. Without the filter the image's program
+			// would have more than that.
+			return nil, errors.New("a startContainer hook cannot run under a seccomp profile with SCMP_ACT_NOTIFY")
+		}
+		sync, err := socketPair(undo)
+		if err != nil {
+			return nil, err
+		}
+		e, err := way.ending(&pr, sync)
+		if err != nil {
+			return nil, err
+		}
+		e.program = h.Path
+		way.begin(p, sync, &e)
+		stdio()
+		p.finish(e)
+		return way.start(p, sync, &pr)
+	}
+	var clone launch.Clone
+	if kind == "createContainer" {
+		pidfd, err := unix.PidfdOpen(c.InitPid, 0)
+		if err != nil {
+			return nil, err
+		}
+		undo.fd(pidfd)
+		// Its path is one of the host's (config.md, POSIX-platform Hooks), whose root is still
+		// init's own.
+		root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open the root of the container's init: %w", err)
+		}
+		undo.fd(root)
+		p.Doing("join the namespaces of", "container "+c.ID)
+		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces&^unix.CLONE_NEWPID))
+		if c.Namespaces&unix.CLONE_NEWUSER != 0 {
+			p.becomeRoot() // or execve would take the rights away from an id that is nobody there
+		}
+		p.Call("fchdir", unix.SYS_FCHDIR, launch.Int(root))
+		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+		if me := thisCaller(); c.Namespaces&unix.CLONE_NEWPID != 0 && me.returns() {
+			clone.PidNS = pidfd
+		}
+	}
+	stdio()
+	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
+	p.rlimits(nil, c.r.OpenFiles)
+	p.Doing("execute", h.Path)
+	p.Call("execve", unix.SYS_EXECVE, p.Str(h.Path), p.Strs(args), p.Strs(h.Env))
+	return p.Start(clone)
 }

@@ -2,9 +2,9 @@ package ociruntime
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -43,8 +43,7 @@ const noticeHooks = 2
 // planCreate writes the first part of a container's life, up to its own root.
 func (p *planner) planCreate(b *box) error {
 	s := b.spec
-	p.Doing("start", "a session")
-	p.Call("setsid", unix.SYS_SETSID)
+	p.session()
 	p.name("keel:[INIT]")
 	p.mountLabel = s.Linux.MountLabel
 	p.Doing("leave to the runtime", "what is its own")
@@ -57,8 +56,7 @@ func (p *planner) planCreate(b *box) error {
 		p.joinCgroups(b.joinFiles)
 		b.joinFiles = nil
 		p.stage(b.sync, b.stage, b.newFlags)
-		p.Doing("start", "a session")
-		p.Call("setsid", unix.SYS_SETSID)
+		p.session()
 		p.enter(b)
 	}
 	if b.newFlags&unix.CLONE_NEWUSER != 0 {
@@ -102,6 +100,7 @@ func (p *planner) planCreate(b *box) error {
 	p.enter(b)
 	if s.Process != nil && s.Process.Terminal {
 		p.terminal(b.console, s.Process.ConsoleSize, true)
+		p.control()
 	}
 	if b.hooksBefore {
 		p.openFor(b.maps != nil, func() {
@@ -218,9 +217,9 @@ func (p *planner) sysctls(list map[string]string) {
 	p.Doing("mount", "a private procfs")
 	p.newFS("proc", "", nil, 0)
 	for _, k := range sortedKeys(list) {
-		name := "sys/" + strings.ReplaceAll(k, ".", "/")
+		name, _ := ocispec.SysctlPath(k) // what was validated is what is written
 		p.Doing("set the sysctl", k)
-		p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.tree), p.Str(name), p.How(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
+		p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.tree), p.Str("sys/"+name), p.How(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(p.target)
 		p.Call("write", unix.SYS_WRITE, launch.Of(p.target), p.Str(list[k]), launch.Int(len(list[k]))).Want(uint32(len(list[k])))
 		p.close(p.target)
 	}

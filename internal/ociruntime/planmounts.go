@@ -25,7 +25,7 @@ var defaultNodes = [...]struct {
 }{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
 
 // devices fills /dev: nodes, or in a user namespace binds of the host's nodes, and links.
-// /dev is resolved inside the root whatever it is a link to (CVE-2026-41579).
+// /dev is a directory of the root, not a link (resolveFlags).
 func (p *planner) devices(b *box) {
 	dev := p.Slot("dev")
 	p.Doing("open", "/dev")
@@ -92,8 +92,12 @@ func (p *planner) terminal(console int, size *specs.Box, bindConsole bool) {
 	p.Doing("open", "/dev/pts/ptmx")
 	master, peer := p.Slot("ptmx"), p.Slot("pts")
 	p.openIn("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY, master)
-	unlock, arg := p.Mem(4)
-	_ = unlock
+	// What the root has under that name may be anything: only a pty master is used (R3).
+	p.Call("statx", unix.SYS_STATX, launch.Of(master), p.Str(""), launch.Hex(unix.AT_EMPTY_PATH), launch.Hex(unix.STATX_TYPE), p.statx)
+	p.Assert32(p.statxMem[statxMode:], unix.S_IFMT, unix.S_IFCHR, uint16(unix.ENODEV))
+	p.Assert32(p.statxMem[statxRdev:], 0xffffffff, 5, uint16(unix.ENODEV))
+	p.Assert32(p.statxMem[statxRdev+4:], 0xffffffff, 2, uint16(unix.ENODEV))
+	_, arg := p.Mem(4)
 	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(master), launch.Hex(unix.TIOCSPTLCK), arg)
 	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(master), launch.Hex(unix.TIOCGPTPEER), launch.Hex(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).Out(peer)
 	if size != nil {
@@ -112,11 +116,22 @@ func (p *planner) terminal(console int, size *specs.Box, bindConsole bool) {
 	}
 	p.Doing("hand over", "the terminal")
 	p.sendFD(console, master)
-	p.Doing("take", "the terminal")
-	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(peer), launch.Hex(unix.TIOCSCTTY), launch.Int(0))
 	for fd := range 3 {
 		p.Call("dup3", unix.SYS_DUP3, launch.Of(peer), launch.Int(fd), launch.Hex(0))
 	}
 	p.close(master)
 	p.close(peer)
+}
+
+// session leaves the caller's session, and with it its terminal: nothing can be typed into
+// that from inside (TIOCSTI).
+func (p *planner) session() {
+	p.Doing("start", "a session")
+	p.Call("setsid", unix.SYS_SETSID)
+}
+
+// control makes the terminal on standard input that of the session.
+func (p *planner) control() {
+	p.Doing("take", "the terminal")
+	p.Call("ioctl", unix.SYS_IOCTL, launch.Int(0), launch.Hex(unix.TIOCSCTTY), launch.Int(0))
 }

@@ -36,8 +36,11 @@ type planner struct {
 	statxMem                       []byte
 }
 
-// statxMode is the offset of stx_mode in struct statx.
-const statxMode = 28
+// Offsets in struct statx: stx_mode; stx_rdev_major, and stx_rdev_minor 4 bytes on.
+const (
+	statxMode = 28
+	statxRdev = 128
+)
 
 func newPlanner() *planner {
 	p := launch.New()
@@ -49,7 +52,17 @@ func (p *planner) close(s launch.Slot) { p.Call("close", unix.SYS_CLOSE, launch.
 
 // openIn opens a path of the container's root, following its links inside the root only.
 func (p *planner) openIn(name string, flags uint64, out launch.Slot) launch.Step {
-	return p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(name)), p.How(flags|unix.O_CLOEXEC, inRoot, 0), launch.Int(howSize)).Out(out)
+	return p.Call("openat2", unix.SYS_OPENAT2, launch.Of(p.root), p.Str(rel(name)), p.How(flags|unix.O_CLOEXEC, resolveFlags(name), 0), launch.Int(howSize)).Out(out)
+}
+
+// resolveFlags are those of openat2(2). What the runtime itself fills must not be a link, which
+// would move it, in the root though (CVE-2026-41579, CVE-2025-52565; SECURITY.md R3).
+func resolveFlags(name string) uint64 {
+	switch rel(name) {
+	case "dev", "dev/console":
+		return inRoot | unix.RESOLVE_NO_SYMLINKS
+	}
+	return inRoot
 }
 
 // rel makes a container path relative to the root descriptor.

@@ -1,6 +1,7 @@
 package ociruntime
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -148,6 +149,10 @@ func copyEntry(src, dst int, name string, depth int) error {
 		}
 		in := os.NewFile(uintptr(from), name)
 		defer in.Close()
+		// Another container may share the directory and have put a device there since.
+		if err := unix.Fstat(from, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+			return errors.New("the file was exchanged while it was copied")
+		}
 		to, err := unix.Openat(dst, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return err

@@ -47,13 +47,13 @@ func (p *planner) ownNull(fds []int) {
 	done, other := p.NewLabel(), p.NewLabel()
 	st, arg := p.Mem(256) // struct statx: stx_mode at 28, stx_rdev_major and _minor at 128 and 132
 	// Looked at before it is opened, since opening a device can do something, and once more after.
-	for _, flags := range []uint64{unix.O_PATH, unix.O_RDWR | unix.O_NONBLOCK | unix.O_NOCTTY} {
+	for _, flags := range []uint64{unix.O_PATH | unix.O_NOFOLLOW, unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY} {
 		p.openIn("/dev/null", flags, p.target).Ok(eNOENT, eNOTDIR, eACCES, ePERM).Else(done)
 		p.Call("statx", unix.SYS_STATX, launch.Of(p.target), p.Str(""), launch.Hex(unix.AT_EMPTY_PATH), launch.Hex(unix.STATX_TYPE), arg)
 		p.Assert32(st[28:], unix.S_IFMT, unix.S_IFCHR, eINVAL).Else(other)
 		p.Assert32(st[128:], 0xffffffff, 1, eINVAL).Else(other)
 		p.Assert32(st[132:], 0xffffffff, 3, eINVAL).Else(other)
-		if flags == unix.O_PATH {
+		if flags&unix.O_PATH != 0 {
 			p.close(p.target)
 		}
 	}
