@@ -22,7 +22,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root conformance conformance-baseline engines lint vet fuzz fuzz-list \
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines lint vet fuzz fuzz-list \
 	bench-runtime cover check demo ledgers install clean
 
 help: ## print this list
@@ -41,7 +41,10 @@ test: ## unit tests and the rules of the repository: no root, under a minute
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' $(PKGS)
 
 test-root: build ## tests that need root on Linux: real namespaces, cgroups, mounts
-	CGO_ENABLED=0 HULL_KEEL=$(abspath $(BIN)/keel) $(GO) test -p 1 -count=1 -run '$(ROOTTESTS)' ./internal/... ./cmd/...
+	CGO_ENABLED=0 HULL_KEEL=$(abspath $(BIN)/keel) $(GO) test -p 1 -count=1 -run '$(ROOTTESTS)' ./internal/... ./cmd/... ./test/exploits
+
+mutants: ## take out each defence in turn: the exploit test must fail then (MUTANTS='-only CVE-2019-5736')
+	$(GO) run ./test/exploits/mutants $(MUTANTS)
 
 conformance: ## the OCI runtime validation programs against RUNTIME, compared with runc's outcome
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build

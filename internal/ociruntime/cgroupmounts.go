@@ -6,6 +6,7 @@ import (
 
 	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/launch"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,6 +48,11 @@ func cgroupViews(h *cgroup.Host, paths map[string]string) (list []cgroupView) {
 // cgroupMount shows the container its own groups, on p.target, which it closes: on v1 and hybrid
 // hosts a tmpfs with one bind a hierarchy, on v2 hosts the hierarchy.
 func (p *planner) cgroupMount(b *box, kind string, o mountOptions) {
+	if b.userns && !hasNamespace(b.spec, specs.CgroupNamespace) {
+		// Root of a user namespace may own groups of the host (delegation), and without a cgroup
+		// namespace it is the host's hierarchy that it sees (CVE-2023-25809).
+		o.set, o.clear = o.set|unix.MOUNT_ATTR_RDONLY, o.clear&^unix.MOUNT_ATTR_RDONLY
+	}
 	if kind == "cgroup2" || len(b.cgroups) == 0 {
 		p.cgroup2(b.cgroupV2, o)
 		return
