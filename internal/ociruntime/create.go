@@ -23,6 +23,7 @@ type Runtime struct {
 	Rootless      bool
 	OpenFiles     uint64       // soft RLIMIT_NOFILE of who called us, for containers and hooks without one; 0: as it is
 	Resctrl       string       // where resctrl is mounted; "": found when needed
+	OwnMemory     bool         // no child shares this program's memory: for one that must outlive a container's OOM kill
 	Criu          string       // path, or a name to look up in $PATH; "" for "criu"
 	Warn          func(string) // nil: warnings are dropped
 	Debug         func(string) // what is being done, step by step; nil: nobody wants to know
@@ -262,7 +263,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	}
 
 	r.debug("create container %s of bundle %s: the root is %s", id, bundle, rootfs)
-	clone := launch.Clone{Flags: b.newFlags &^ b.unshare, PidNS: pidns, Share: mayShare(s, c.Namespaces)}
+	clone := launch.Clone{Flags: b.newFlags &^ b.unshare, PidNS: pidns, Share: !r.OwnMemory && mayShare(s, c.Namespaces)}
 	if len(b.stage) > 0 {
 		clone.Flags = 0 // they are made when the others have been entered
 	}

@@ -189,7 +189,7 @@ func (e *entry) start(p *planner, sync [2]int, pr *specs.Process) (*launch.Child
 		f.Close()
 	}
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	clone := launch.Clone{Cgroup: e.cgroup, Share: !e.second && !e.traced && mayShareExec(e.c, e.spec, pr)}
+	clone := launch.Clone{Cgroup: e.cgroup, Share: !e.c.r.OwnMemory && !e.second && !e.traced && mayShareExec(e.c, e.spec, pr)}
 	if !e.second && !e.traced && e.c.Namespaces&unix.CLONE_NEWPID != 0 {
 		clone.PidNS = e.pidfd
 	}
