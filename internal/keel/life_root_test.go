@@ -205,6 +205,27 @@ func TestRootHooksAroundALife(t *testing.T) {
 	}
 	b.ok("delete", "c")
 
+	// `run` runs startContainer hooks too, in the container: init is number 1 there.
+	var args []string
+	b.config(func(s *specs.Spec) {
+		args = s.Process.Args
+		s.Root.Readonly = false
+		s.Process.Args = []string{"/bin/busybox", "cat", "/seen"}
+		s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/busybox", Args: []string{"busybox", "tee", "/seen"}}}}
+	})
+	if out := b.ok("run", "-b", b.bundle, "c"); !strings.Contains(out, `"status":"created","pid":1,`) {
+		t.Errorf("run with a startContainer hook: the program finds %q; want the hook's state with pid 1", out)
+	}
+	b.config(func(s *specs.Spec) {
+		s.Process.Args = []string{"/bin/busybox", "echo", "started"}
+		s.Hooks.StartContainer[0].Args = []string{"busybox", "false"}
+	})
+	if out, errs, code := b.run("run", "-b", b.bundle, "c"); code != 1 || strings.Contains(out, "started") || !strings.Contains(errs, "run hooks.startContainer[0]") {
+		t.Errorf("run with a failing startContainer hook: %q, %q, status %d", out, errs, code)
+	}
+	b.refused(1, "does not exist", "state", "c")
+	b.config(func(s *specs.Spec) { s.Root.Readonly, s.Process.Args = true, args })
+
 	hooks(&specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/busybox", Args: []string{"busybox", "false"}}}})
 	b.create("c")
 	b.refused(1, "run hooks.startContainer[0]", "start", "c")

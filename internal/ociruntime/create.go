@@ -95,12 +95,17 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if !filepath.IsAbs(rootfs) {
 		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
+	if rootfs, err = realRoot(rootfs); err != nil {
+		return nil, err
+	}
 	b := &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn, rootfs: rootfs, bundle: bundle}
 	me := thisCaller()
 	b.late = late{mode: treeModeFor(s.Linux, &me), rootfs: rootfs, bundle: bundle}
 	if s.Hooks != nil {
 		b.hooksBefore = len(s.Hooks.Prestart)+len(s.Hooks.CreateRuntime)+len(s.Hooks.CreateContainer) > 0
 	}
+	// A program starts without a stop in the created state, but for startContainer hooks.
+	direct := o.Run && (s.Hooks == nil || len(s.Hooks.StartContainer) == 0)
 	stateRoot := r.Root
 	c := &Container{r: r, dir: filepath.Join(stateRoot, id), spec: config}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(), Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal)}
@@ -230,7 +235,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	}
 	var half *halfState
 	if o.PrintPlan == nil {
-		if half, err = c.makeDir(raw, o.Run, &undo, &e); err != nil {
+		if half, err = c.makeDir(raw, direct, &undo, &e); err != nil {
 			return nil, err
 		}
 		b.creators = append(b.creators, half.fd)
@@ -243,7 +248,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 				return nil, err
 			}
 		}
-	} else if !o.Run {
+	} else if !direct {
 		e.startFD, e.statusFD = 0, 0
 	}
 	tasks, err := c.joinClass(s.Linux.IntelRdt, o.PrintPlan == nil, &undo)
@@ -340,22 +345,26 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		return nil, err
 	}
 	proc = &Process{child: child, c: c, detach: o.Detach || !o.Run, keep: o.Keep, master: -1, reap: reap, notify: notify}
-	if err := proc.follow(s, sync[0], o.ConsoleSocket, o.Run); err != nil {
+	if err := proc.follow(s, sync[0], o.ConsoleSocket, direct); err != nil {
 		return nil, err
 	}
 	if err := c.commitState(); err != nil {
 		return nil, err
 	}
-	r.debug("container %s is made; its program runs: %t", id, o.Run)
+	r.debug("container %s is made; its program runs: %t", id, direct)
 	if err := publish(child, o.PidFile, o.PidfdSocket); err != nil {
 		return nil, err
 	}
 	undo.closeFDs()
-	if o.Run && s.Hooks != nil {
-		if err := c.runHooks("poststart", s.Hooks.Poststart, StatusRunning); err != nil {
-			undo = undoList{}
-			return nil, errors.Join(err, proc.abandon())
-		}
+	undo = undoList{}
+	switch {
+	case o.Run && !direct:
+		err = c.Start("")
+	case o.Run && s.Hooks != nil:
+		err = c.runHooks("poststart", s.Hooks.Poststart, StatusRunning)
+	}
+	if err != nil {
+		return nil, errors.Join(err, proc.abandon())
 	}
 	return proc, nil
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -24,11 +26,33 @@ import (
 func (c *Container) runHooks(kind string, hooks []specs.Hook, status string) error {
 	for i, h := range hooks {
 		c.r.debug("container %s: run hooks.%s[%d] %s", c.ID, kind, i, h.Path)
-		if err := c.runHook(kind, h, hookState(&c.State, status, c.InitPid)); err != nil {
+		pid := c.InitPid
+		if kind == "createContainer" || kind == "startContainer" {
+			pid = c.pidInside() // runtime.md, State: the pid as the hook sees it
+		}
+		if err := c.runHook(kind, h, hookState(&c.State, status, pid)); err != nil {
 			return fmt.Errorf("run hooks.%s[%d] %s: %w", kind, i, h.Path, err)
 		}
 	}
 	return nil
+}
+
+// pidInside is init's process id in the container's pid namespace: the last of NSpid in
+// /proc/PID/status (proc_pid_status(5)).
+func (c *Container) pidInside() int {
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/"+itoa(uint64(c.InitPid))+"/status")
+	if err != nil {
+		return c.InitPid // it has ended: the hook will not find it either way
+	}
+	for line := range strings.Lines(string(b)) {
+		if list, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			f := strings.Fields(list)
+			if pid, err := strconv.Atoi(f[len(f)-1]); err == nil {
+				return pid
+			}
+		}
+	}
+	return c.InitPid
 }
 
 func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
@@ -94,7 +118,10 @@ func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 	if ws.Signaled() {
 		return fmt.Errorf("killed by signal %d: %s", ws.Signal(), strings.TrimSpace(text))
 	}
-	return fmt.Errorf("exit status %d: %s", ws.ExitStatus(), strings.TrimSpace(text))
+	if text = strings.TrimSpace(text); text != "" {
+		text = ": " + text
+	}
+	return fmt.Errorf("exit status %d%s", ws.ExitStatus(), text)
 }
 
 // startHook starts the program of a hook, with in and out as its standard ones.

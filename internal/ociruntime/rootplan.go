@@ -86,6 +86,20 @@ func (p *planner) chrootOf(pid int) {
 	p.Call("chroot", unix.SYS_CHROOT, p.Str("/proc/"+itoa(uint64(pid))+"/root"))
 }
 
+// realRoot is root.path without a symbolic link at its end, to which a mount cannot be attached.
+// (runc refuses one; crun, and keel, take it: bundles that share a root are made so.)
+func realRoot(name string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return name, nil // what is wrong with it, who opens it says
+	}
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", fmt.Errorf("open root.path: %w", err)
+	}
+	return real, nil
+}
+
 // needsDevices is false when the bundle brings its own /dev (runc's needsSetupDev): nothing is
 // made in the host's.
 func needsDevices(s *specs.Spec) bool {
