@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hull-dev/hull/internal/launch"
 	"github.com/hull-dev/hull/internal/ociruntime"
 	"github.com/hull-dev/hull/internal/seal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -59,6 +60,7 @@ func globalOptions() []option {
 // Main runs the command line (without the program's name) and returns the exit status.
 func Main(args []string) int {
 	growStack()
+	launch.TimerSlack = uintptr(seal.TimerSlack())
 	g, rest, err := parse(globalOptions(), args, true)
 	l := &logger{file: g.get("log"), json: g.get("log-format") == "json", debug: g.is("debug")}
 	if err != nil {

@@ -74,6 +74,19 @@ done:
 	SYSCALL
 
 start:
+	// prctl(PR_GET_TIMERSLACK), prctl(PR_SET_TIMERSLACK, 5 ms): see slack.go
+	MOVQ $157, AX
+	MOVQ $30, DI
+	SYSCALL
+	TESTQ AX, AX
+	JLE  arguments
+	MOVQ AX, ·timerSlack(SB)
+	MOVQ $157, AX
+	MOVQ $29, DI
+	MOVQ $5000000, SI
+	SYSCALL
+
+arguments:
 	// Move argc, argv and its NULL down by a word, and put GOMAXPROCS=1 before the environment:
 	// with one processor the Go runtime starts no thread for work that is not there.
 	MOVQ 0(R12), CX

@@ -9,4 +9,18 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	MOVD $·openFiles(SB), R3
 	MOVD $261, R8
 	SVC
+
+	// prctl(PR_GET_TIMERSLACK), prctl(PR_SET_TIMERSLACK, 5 ms): see slack.go
+	MOVD $30, R0
+	MOVD $167, R8
+	SVC
+	CMP  $0, R0
+	BLE  go
+	MOVD $·timerSlack(SB), R1
+	MOVD R0, (R1)
+	MOVD $29, R0
+	MOVD $5000000, R1
+	SVC
+
+go:
 	JMP  _rt0_arm64_linux(SB)
