@@ -89,12 +89,15 @@ func (g *Group) Undo() {
 }
 
 // undo removes the directories that Create made, the deepest first. A parent that another
-// container uses by now stays (EBUSY, ENOTEMPTY).
+// container uses by now stays (EBUSY, ENOTEMPTY). What stays is tried again by the next call:
+// a process that was born into the group may still have to be killed.
 func (d *groupDir) undo() {
-	for _, p := range slices.Backward(d.made) {
-		unix.Rmdir(p)
+	for n := len(d.made); n > 0; n-- {
+		if err := rmdir(d.made[n-1]); err != nil {
+			return
+		}
+		d.made = d.made[:n-1]
 	}
-	d.made = nil
 }
 
 func (g *Group) createDir(d *groupDir) error {

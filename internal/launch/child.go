@@ -11,7 +11,10 @@ import (
 type program struct {
 	steps  unsafe.Pointer // *[n]step
 	n      int32
-	report int32 // descriptor for the report, or -1
+	report int32          // descriptor for the report, or -1
+	close  unsafe.Pointer // *[nclose][2]uint32, descriptors first to last that are not the child's
+	nclose int32
+	pidfd  int32 // for clone3 to write, here because this is on the heap: a stack moves when it grows
 	slots  [maxSlots]uintptr
 }
 
@@ -28,6 +31,12 @@ func (p *program) run() {
 	// Born with all signals blocked (clone) and none handled (CLONE_CLEAR_SIGHAND).
 	var none uint64
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, 2, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+	for i := int32(0); i < p.nclose; i++ {
+		r := (*[2]uint32)(unsafe.Add(p.close, uintptr(i)*unsafe.Sizeof([2]uint32{})))
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(r[0]), uintptr(r[1]), 0, 0, 0, 0); errno != 0 {
+			p.fail(p.n, errno)
+		}
+	}
 	for i := int32(0); i < p.n; {
 		s := (*step)(unsafe.Add(p.steps, uintptr(i)*unsafe.Sizeof(step{})))
 		next := i + 1

@@ -52,9 +52,9 @@
 //     die at any time. With [Clone.Share] it is the parent's own (CLONE_VM): the child runs on a
 //     stack of its own, reads the plan, writes the slots and the scratch memory, and nothing
 //     else; the parent touches none of these any more, goes on beside it (no CLONE_VFORK), and
-//     keeps them from the collector until the report pipe closes (shared.go). It may die: the
-//     memory lives as long as its last user. Thread-local storage is the parent thread's, and
-//     is only read (the wrapper of an assembly call loads g). What traces the child can read
+//     keeps them from the collector until the child has ended or executed (shared.go). It may
+//     die: the memory lives as long as its last user. Thread-local storage is the parent thread's,
+//     and is only read (the wrapper of an assembly call loads g). What traces the child can read
 //     the parent, so Share is for children that nobody else can see.
 //     The process is non-dumpable (the parent set PR_SET_DUMPABLE to 0 before clone), so
 //     processes of a shared pid namespace cannot look into it (CVE-2016-9962), and its
@@ -70,9 +70,13 @@
 //     the kernel, in the arena of the first. Both hold the report pipe, so that end of file
 //     still means that the last of them has executed the program or died. A plan that forks is
 //     not started with Clone.Share: the parent would take the memory for free too early.
-//  7. Descriptors. All of ours are close-on-exec; the last step before execve is
-//     close_range(…, CLOSE_RANGE_CLOEXEC) over everything but the wanted ones. A child that
-//     others may look at earlier closes them earlier ([Plan.CloseOthers]).
+//  7. Descriptors. Before the first step the child closes every descriptor that the plan does
+//     not name ([Plan.FD], [Plan.Inherit]). A child can live long (a created container waits
+//     for start): what it held of the caller's pipes, sockets and locks would look to others
+//     as if the caller were still there, and a sibling's report pipe would never end. All of
+//     ours are close-on-exec; the last step before execve is close_range(…,
+//     CLOSE_RANGE_CLOEXEC) over everything but the wanted ones. A child that others may look
+//     at earlier closes the rest earlier ([Plan.CloseOthers]).
 //
 // The two runtime hooks are reached by go:linkname; the Go runtime keeps them for this
 // use (runtime/proc.go names gVisor as their user).

@@ -44,6 +44,7 @@ func (p *Plan) Load32(s Slot, mem []byte) {
 
 // Attr4 is [Plan.Attr] with a user namespace for MOUNT_ATTR_IDMAP.
 func (p *Plan) Attr4(set, clear, propagation uint64, userns int) Arg {
+	p.FD(userns, "userns")
 	a := p.Attr(set, clear, propagation)
 	(*unix.MountAttr)(pointer(a.v)).Userns_fd = uint64(userns)
 	return a

@@ -55,7 +55,7 @@ func forked(t *testing.T, sock int, then func(p *Plan)) *Child {
 	m.SetControllen(len(control))
 	p.Keep(m)
 	_, arg := p.Mem(1)
-	p.Call("sendmsg", unix.SYS_SENDMSG, Int(sock), arg.To(unsafe.Pointer(m)), Int(0)).Want(1)
+	p.Call("sendmsg", unix.SYS_SENDMSG, p.FD(sock, "socket"), arg.To(unsafe.Pointer(m)), Int(0)).Want(1)
 	p.Notify(7, 0)
 	p.Exit(0)
 	p.Bind(second)

@@ -1,7 +1,9 @@
 package launch
 
 import (
+	"strconv"
 	"strings"
+	"unicode"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +35,8 @@ const (
 	kMem   // scratch or other memory
 	kList  // NULL-terminated vector of strings
 	kClone // *cloneArgs
+	kFD    // descriptor of the parent, printed by its name
+	kData  // memory whose 32-bit words are printed
 )
 
 // Arg is one argument of a system call.
@@ -49,6 +53,23 @@ func Hex(v uint64) Arg { return Arg{uintptr(v), kHex} }
 
 // Oct is a number printed in octal: a file mode.
 func Oct(v uint32) Arg { return Arg{uintptr(v), kOct} }
+
+// FD is a descriptor of the parent's that the child keeps; every one that a plan uses must
+// come from here, because the child closes all others before the first step. Its number differs
+// from run to run, so it is printed by name: "@sync".
+func (p *Plan) FD(fd int, name string) Arg {
+	p.fds = append(p.fds, namedFD{fd, name})
+	return Arg{uintptr(fd), kFD}
+}
+
+// Inherit makes the child keep the n descriptors from 3 on, for the program.
+func (p *Plan) Inherit(n int) { p.inherit = n }
+
+// namedFD is what the parent calls a descriptor.
+type namedFD struct {
+	fd   int
+	name string
+}
 
 // Of is the result that an earlier step left in a slot.
 func Of(s Slot) Arg { return Arg{uintptr(s), kSlot} }
@@ -99,6 +120,9 @@ type Plan struct {
 	notes   []note
 	labels  []int32 // label -> step index, -1 while unbound
 	names   [maxSlots]string
+	fds     []namedFD
+	inherit int
+	data    [][]byte // what kData arguments point to
 	slots   int
 	verb    string
 	obj     string
@@ -106,6 +130,7 @@ type Plan struct {
 	keep    []any
 	others  []closing
 	rebirth bool // there is a Rebirth, before any notice
+	size    int
 	sealed  bool
 }
 
@@ -123,6 +148,9 @@ func New() *Plan {
 
 // Len is the number of steps so far.
 func (p *Plan) Len() int { return len(p.steps) }
+
+// Size is the number of bytes that the plan's arguments take.
+func (p *Plan) Size() int { return p.size }
 
 // Slot reserves a result cell. The name is for print.
 func (p *Plan) Slot(name string) Slot {
@@ -151,6 +179,7 @@ func (p *Plan) cstr(s string) uintptr {
 
 // alloc returns n zero bytes from the arena, whose chunks never move.
 func (p *Plan) alloc(n, align int) []byte {
+	p.size += n
 	off := (len(p.arena) + align - 1) &^ (align - 1)
 	if off+n > cap(p.arena) {
 		p.keep = append(p.keep, p.arena)
@@ -165,6 +194,14 @@ func (p *Plan) alloc(n, align int) []byte {
 func (p *Plan) Mem(n int) ([]byte, Arg) {
 	b := p.alloc(n, 8)
 	return b, Arg{uintptr(unsafe.Pointer(&b[0])), kMem}
+}
+
+// Data is like Mem for a structure whose content says what the step does (limits, capability
+// sets): it is printed, as 32-bit words. n is a multiple of 4.
+func (p *Plan) Data(n int) ([]byte, Arg) {
+	b := p.alloc(max(n, 4), 8)[:n]
+	p.data = append(p.data, b)
+	return b, Arg{uintptr(unsafe.Pointer(unsafe.SliceData(b))), kData}
 }
 
 // Strs lays out a NULL-terminated vector of C strings, as execve(2) wants.
@@ -282,7 +319,10 @@ func (p *Plan) Assert32(mem []byte, mask, want uint32, errno uint16) Step {
 }
 
 // Set puts a constant into a slot.
-func (p *Plan) Set(s Slot, v int) { p.pseudo(opSet, "set", Int(v)).Out(s) }
+func (p *Plan) Set(s Slot, v int) { p.SetArg(s, Int(v)) }
+
+// SetArg puts a constant that has a name of its own into a slot: a descriptor of the parent's.
+func (p *Plan) SetArg(s Slot, a Arg) { p.pseudo(opSet, "set", a).Out(s) }
 
 // Fail fails with the given errno.
 func (p *Plan) Fail(errno uint16) { p.pseudo(opFail, "fail", Int(int(errno))) }
@@ -315,7 +355,11 @@ func (p *Plan) seal() {
 // describe says what step i does: "mount proc on /proc".
 func (p *Plan) describe(i int) string {
 	n := p.notes[i]
-	return strings.TrimSpace(n.verb + " " + n.obj)
+	obj := n.obj
+	if strings.ContainsFunc(obj, unicode.IsControl) { // one line, whatever config.json holds
+		obj = strconv.Quote(obj)
+	}
+	return strings.TrimSpace(n.verb + " " + obj)
 }
 
 // How lays out a struct open_how for openat2(2).

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"encoding/binary"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -9,19 +11,21 @@ import (
 
 // AppendText appends the plan for people and for golden tests, a line a step:
 //
-//	012 $tree = fsmount($fs, 0x1, 0xe)   # mount proc on /proc
-//	013 openat2($root, "proc", {O_PATH|… }) ok ENOENT else 020
+//	# mount proc on /proc
+//	012 $tree = fsmount($fs, 0x1, 0xe)
+//	013 openat2($root, "proc", {0x200000 00 0x12}, 24) ok ENOENT else 020
 //
-// Addresses are not printed, so the same plan gives the same text.
+// Addresses and numbers of descriptors are not printed, so the same plan gives the same text.
 func (p *Plan) AppendText(b []byte) []byte {
 	p.seal()
 	last := ""
+	printed := make([]uintptr, 0, 2)
 	for i := range p.steps {
 		if d := p.describe(i); d != last {
 			b = append(append(append(b, "# "...), d...), '\n')
 			last = d
 		}
-		b = p.appendStep(b, i)
+		b = p.appendStep(b, i, &printed)
 		b = append(b, '\n')
 	}
 	return b
@@ -34,7 +38,7 @@ func appendIndex(b []byte, i int) []byte {
 	return strconv.AppendInt(b, int64(i), 10)
 }
 
-func (p *Plan) appendStep(b []byte, i int) []byte {
+func (p *Plan) appendStep(b []byte, i int, printed *[]uintptr) []byte {
 	s, n := &p.steps[i], &p.notes[i]
 	b = append(appendIndex(b, i), ' ')
 	if s.out != 0 {
@@ -45,7 +49,7 @@ func (p *Plan) appendStep(b []byte, i int) []byte {
 		if j > 0 {
 			b = append(b, ", "...)
 		}
-		b = p.appendArg(b, s.args[j], n.kinds[j])
+		b = p.appendArg(b, s.args[j], n.kinds[j], printed)
 	}
 	b = append(b, ')')
 	if s.op == opWant {
@@ -65,7 +69,9 @@ func (p *Plan) appendStep(b []byte, i int) []byte {
 	return b
 }
 
-func (p *Plan) appendArg(b []byte, v uintptr, k kind) []byte {
+// appendArg prints an argument. A list that has been printed before is not again: each
+// candidate of an execve has the same arguments and environment.
+func (p *Plan) appendArg(b []byte, v uintptr, k kind, printed *[]uintptr) []byte {
 	switch k {
 	case kInt:
 		return strconv.AppendInt(b, int64(int32(v)), 10)
@@ -77,6 +83,28 @@ func (p *Plan) appendArg(b []byte, v uintptr, k kind) []byte {
 		return strconv.AppendQuote(b, cstring(v))
 	case kSlot:
 		return append(append(b, '$'), p.names[uint8(v)]...)
+	case kFD:
+		for _, f := range p.fds {
+			if f.fd == int(int32(v)) {
+				return append(append(b, '@'), f.name...)
+			}
+		}
+		return strconv.AppendInt(append(b, '@'), int64(int32(v)), 10)
+	case kData:
+		b = append(b, '{')
+		for _, d := range p.data {
+			if uintptr(unsafe.Pointer(unsafe.SliceData(d))) != v {
+				continue
+			}
+			for i := 0; i+4 <= len(d); i += 4 {
+				if i > 0 {
+					b = append(b, ' ')
+				}
+				b = strconv.AppendUint(append(b, "0x"...), uint64(binary.NativeEndian.Uint32(d[i:])), 16)
+			}
+			break
+		}
+		return append(b, '}')
 	case kHow:
 		h := (*unix.OpenHow)(pointer(v))
 		b = append(strconv.AppendUint(append(b, "{0x"...), h.Flags, 16), " 0"...)
@@ -90,6 +118,10 @@ func (p *Plan) appendArg(b []byte, v uintptr, k kind) []byte {
 	case kClone:
 		return append(strconv.AppendUint(append(b, "{0x"...), (*cloneArgs)(pointer(v)).flags, 16), '}')
 	case kList:
+		if slices.Contains(*printed, v) {
+			return append(b, "[…]"...)
+		}
+		*printed = append(*printed, v)
 		b = append(b, '[')
 		for first := true; *(*uintptr)(pointer(v)) != 0; v += unsafe.Sizeof(v) {
 			if !first {

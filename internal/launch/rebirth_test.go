@@ -92,6 +92,9 @@ func TestCloseOthers(t *testing.T) {
 		fds[i] = fd
 	}
 	p := New()
+	for _, fd := range fds {
+		p.FD(fd, "null") // not closed at birth
+	}
 	p.CloseOthers(3, fds[1])
 	for i, fd := range fds {
 		closed := p.NewLabel()

@@ -14,7 +14,8 @@ import (
 //	failure   index | 1<<31   errno        step index failed with errno; the child is gone
 //	notice    code            value        the plan reached a place the parent waits for
 //	rebirth   1<<30           pid          a copy of the child, with that pid, goes on with the plan
-//	(EOF)                                  execve succeeded: the pipe was close-on-exec
+//	(EOF)                                  execve succeeded: the pipe was close-on-exec;
+//	                                       or the child was killed, see death.go
 const (
 	recordFailure = 1 << 31
 	recordRebirth = 1 << 30
@@ -50,8 +51,9 @@ func (p *Plan) Notify(code uint32, s Slot) {
 }
 
 // Next waits for the next record. It returns io.EOF when the child has executed the
-// container's program, and an *Error when a step failed. A rebirth ([Plan.Rebirth]) is seen
-// in [Child.Pid] only.
+// container's program or the plan has come to its Exit, an [*Error] when a step failed, and a
+// [*DeathError] when the child was killed before it got there. A rebirth ([Plan.Rebirth]) is
+// seen in [Child.Pid] only.
 func (c *Child) Next() (Notice, error) {
 	for !c.eof {
 		a, v, err := c.record()
@@ -60,8 +62,12 @@ func (c *Child) Next() (Notice, error) {
 		}
 		switch {
 		case a&recordFailure != 0:
-			c.drain()
+			if c.plan.rebirth && !c.reborn {
+				c.drain()
+			}
 			return Notice{}, c.plan.failure(int(a&^recordFailure), syscall.Errno(v))
+		case a&recordRebirth != 0 && (a != recordRebirth || !c.plan.rebirth || c.reborn):
+			return Notice{}, &Error{Index: len(c.plan.steps), Doing: "read the report of the container process", Errno: unix.EPROTO}
 		case a == recordRebirth:
 			if err := c.adopt(int(v)); err != nil {
 				return Notice{}, err
@@ -89,10 +95,13 @@ func (c *Child) record() (a, v uint32, err error) {
 		case err == unix.EINTR:
 		case err != nil:
 			return 0, 0, os.NewSyscallError("read the report of the container process", err)
+		case n == 0 && got > 0:
+			return 0, 0, &Error{Index: len(c.plan.steps), Doing: "read the report of the container process", Errno: unix.EPROTO}
 		case n == 0:
 			c.eof = true
+			err := c.death()
 			c.shared.unpin()
-			return 0, 0, io.EOF
+			return 0, 0, err
 		default:
 			got += n
 		}
@@ -108,30 +117,45 @@ func (c *Child) Failure(record []byte) error {
 }
 
 func (p *Plan) failure(i int, errno syscall.Errno) error {
-	if i >= len(p.steps) {
+	switch {
+	case i == len(p.steps) && errno != 0:
+		return &Error{Index: i, Doing: "close the descriptors that are not the container's", Call: "close_range", Errno: errno}
+	case i >= len(p.steps):
 		return &Error{Index: i, Doing: "execute the launch plan", Errno: unix.EPROTO}
 	}
 	return &Error{Index: i, Doing: p.describe(i), Call: p.notes[i].call, Errno: errno}
 }
 
-// Close releases the parent's descriptors. The process goes on.
+// Close releases the parent's descriptors. The process goes on. A second Close does nothing.
 func (c *Child) Close() {
+	if c.report < 0 {
+		return
+	}
+	if !c.eof {
+		c.shared.abandon(c.Pid)
+	}
 	unix.Close(c.report)
 	unix.Close(c.PidFD)
+	c.report, c.PidFD, c.eof = -1, -1, true
 }
 
-// Kill ends the child at once and reaps it.
+// killTimeout bounds the wait for a killed child, which a frozen cgroup or a dead file server
+// can hold; in milliseconds.
+const killTimeout = 10_000
+
+// Kill ends the child at once, reaps it and closes the parent's descriptors. A child that the
+// kernel does not let go of within ten seconds is left to it.
 func (c *Child) Kill() {
+	defer c.Close()
 	unix.PidfdSendSignal(c.PidFD, unix.SIGKILL, nil, 0)
-	reap(c.Pid)
-	c.shared.unpin()
-	c.Close()
-}
-
-func reap(pid int) {
 	for {
-		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
-			return
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(c.PidFD), Events: unix.POLLIN}}, killTimeout)
+		if err == unix.EINTR {
+			continue
 		}
+		if pid, _ := unix.Wait4(c.Pid, nil, unix.WNOHANG, nil); pid != 0 {
+			c.shared.unpin()
+		}
+		return
 	}
 }

@@ -12,9 +12,11 @@ const sharedStack = 16 << 10
 // sharedMemory is what a child with shared memory uses until execve: it must neither be
 // collected nor written to by the parent.
 type sharedMemory struct {
-	stack [sharedStack]byte
-	plan  *Plan
-	prog  *program
+	stack   [sharedStack]byte
+	plan    *Plan
+	prog    *program
+	foreign [][2]uint32
+	pid     int // of a child that nobody watches any more, 0 while there is a [Child]
 }
 
 // pinned keeps the memory of children alive whatever becomes of their [Child].
@@ -23,9 +25,24 @@ var pinned struct {
 	list []*sharedMemory
 }
 
+// pin keeps the memory, and lets go of that of abandoned children that need it no more.
 func (m *sharedMemory) pin() {
 	pinned.Lock()
+	pinned.list = slices.DeleteFunc(pinned.list, func(m *sharedMemory) bool {
+		return m.pid != 0 && !(&Child{Pid: m.pid}).executesPlan()
+	})
 	pinned.list = append(pinned.list, m)
+	pinned.Unlock()
+}
+
+// abandon is for a child that still executes its plan when its [Child] is closed: a container
+// that waits for start.
+func (m *sharedMemory) abandon(pid int) {
+	if m == nil {
+		return
+	}
+	pinned.Lock()
+	m.pid = pid
 	pinned.Unlock()
 }
 

@@ -3,6 +3,7 @@ package launch
 import (
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -60,10 +61,11 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 	for _, c := range p.others {
 		c.fill(pipe[1])
 	}
-	var pidfd int32 = -1
+	foreign := p.foreign(pipe[1])
+	prog.close, prog.nclose = unsafe.Pointer(unsafe.SliceData(foreign)), int32(len(foreign))
 	args := &cloneArgs{
 		flags:      c.Flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&pidfd))),
+		pidfd:      uint64(uintptr(unsafe.Pointer(&prog.pidfd))),
 		exitSignal: uint64(unix.SIGCHLD),
 	}
 	if c.Cgroup > 0 {
@@ -72,7 +74,7 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 	}
 	var mem *sharedMemory
 	if c.Share && canShare {
-		mem = &sharedMemory{plan: p, prog: prog}
+		mem = &sharedMemory{plan: p, prog: prog, foreign: foreign}
 		args.flags |= unix.CLONE_VM
 		args.stack = uint64(uintptr(unsafe.Pointer(&mem.stack[0])))
 		args.stackSize = uint64(len(mem.stack))
@@ -92,6 +94,7 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 	pid, joined, errno := clone(prog, args, uintptr(c.PidNS), uintptr(own))
 	runtime.KeepAlive(p)
 	runtime.KeepAlive(prog)
+	runtime.KeepAlive(foreign)
 	unix.Close(pipe[1])
 	if errno != 0 {
 		unix.Close(pipe[0])
@@ -101,12 +104,35 @@ func (p *Plan) Start(c Clone) (*Child, error) {
 		}
 		return nil, os.NewSyscallError("create the container process: clone3", errno)
 	}
-	return &Child{Pid: int(pid), PidFD: int(pidfd), report: pipe[0], plan: p, shared: mem}, nil
+	return &Child{Pid: int(pid), PidFD: int(prog.pidfd), report: pipe[0], plan: p, shared: mem}, nil
 }
 
 // TimerSlack, when not 0, is the timer slack in nanoseconds that children are born with: threads
 // of a program linked with package seal's entry have a greater one.
 var TimerSlack uintptr
+
+// foreign lists the descriptors that the child does not need, as ranges: all from 3 on but the
+// report pipe, those named by [Plan.FD] and those promised by [Plan.Inherit].
+func (p *Plan) foreign(report int) [][2]uint32 {
+	keep := make([]int, 0, 16)
+	keep = append(keep, report)
+	for _, f := range p.fds {
+		keep = append(keep, f.fd)
+	}
+	slices.Sort(keep)
+	ranges := make([][2]uint32, 0, len(keep)+1)
+	next := 3 + p.inherit
+	for _, fd := range keep {
+		if fd > next {
+			ranges = append(ranges, [2]uint32{uint32(next), uint32(fd - 1)})
+		}
+		next = max(next, fd+1)
+	}
+	return append(ranges, [2]uint32{uint32(next), ^uint32(0)})
+}
+
+// noReturn is what a program says that ends in [clone].
+const noReturn = "keel: cannot return from the pid namespace of the container\n"
 
 // clone makes the child. Between clone3 and run nothing but raw system calls runs.
 //
@@ -137,7 +163,12 @@ func clone(prog *program, args *cloneArgs, pidns, own uintptr) (pid uintptr, joi
 	}
 	if pidns != 0 {
 		if _, _, back := syscall.RawSyscall(unix.SYS_SETNS, own, unix.CLONE_NEWPID, 0); back != 0 {
-			// Own namespace, same rights as before: cannot be. This thread would be of no use.
+			// Own namespace, same rights as before: there is no memory for it. The program
+			// could make no threads any more, so it ends, and the child with it.
+			if errno == 0 {
+				syscall.RawSyscall(unix.SYS_KILL, pid, uintptr(unix.SIGKILL), 0)
+			}
+			syscall.RawSyscall(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(noReturn))), uintptr(len(noReturn)))
 			syscall.RawSyscall6(unix.SYS_EXIT_GROUP, failCode, 0, 0, 0, 0, 0)
 		}
 	}

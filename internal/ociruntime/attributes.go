@@ -52,7 +52,7 @@ func (p *planner) rlimits(limits []specs.POSIXRlimit, openFiles uint64) {
 }
 
 func (p *planner) setLimit(resource int, soft, hard uint64) {
-	mem, arg := p.Mem(16) // struct rlimit64
+	mem, arg := p.Data(16) // struct rlimit64
 	binary.NativeEndian.PutUint64(mem, soft)
 	binary.NativeEndian.PutUint64(mem[8:], hard)
 	p.Call("prlimit64", unix.SYS_PRLIMIT64, launch.Int(0), launch.Int(resource), arg, launch.Int(0))

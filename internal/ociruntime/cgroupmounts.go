@@ -58,7 +58,7 @@ func (p *planner) cgroupMount(b *box, kind string, o mountOptions) {
 		return
 	}
 	p.newFS("tmpfs", "tmpfs", []string{"mode=755"}, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	sys, dir := p.Slot("cgroups"), p.Slot("hierarchy")
+	sys, dir := p.cgroups, p.hierarchy
 	p.propagate(o)
 	p.Call("fcntl", unix.SYS_FCNTL, launch.Of(p.tree), launch.Int(unix.F_DUPFD_CLOEXEC), launch.Int(3)).Out(sys)
 	p.close(p.tree)

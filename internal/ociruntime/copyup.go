@@ -20,7 +20,7 @@ func (p *planner) copyUp(b *box, dest string, o mountOptions) error {
 	src, err := openBelow(b.rootTree, dest, unix.O_RDONLY|unix.O_DIRECTORY)
 	switch {
 	case err == nil:
-		c := &copier{planner: p, maps: b.maps, from: p.Slot("from"), in: p.Slot("in"), out: p.Slot("out")}
+		c := &copier{planner: p, maps: b.maps, from: p.from, in: p.in, out: p.out}
 		c.dest = dest
 		p.Doing("copy up", dest)
 		p.openIn(dest, unix.O_RDONLY|unix.O_DIRECTORY, c.from)

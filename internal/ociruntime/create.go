@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hull-dev/hull/internal/cgroup"
@@ -28,11 +29,14 @@ type Runtime struct {
 	Warn          func(string) // nil: warnings are dropped
 	Debug         func(string) // what is being done, step by step; nil: nobody wants to know
 
+	cgroupLock sync.Mutex   // a shim makes several containers at once
 	cgroupHost *cgroup.Host // once asked for
 }
 
 // cgroups is the cgroup layout of the host.
 func (r *Runtime) cgroups() (*cgroup.Host, error) {
+	r.cgroupLock.Lock()
+	defer r.cgroupLock.Unlock()
 	if r.cgroupHost == nil {
 		h, err := cgroup.Detect()
 		if err != nil {
@@ -212,7 +216,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 	if err != nil {
 		return nil, err
 	}
-	b.sync, b.console, b.creators = sync[1], sync[1], []int{sync[0]}
+	b.sync, b.console = sync[1], sync[1]
 	e := ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, sync: sync[1], openFiles: r.OpenFiles, linux: s.Linux, preserve: o.ListenFDs + o.PreserveFDs, setgroups: me.groups, held: me.caps}
 	if b.maps != nil {
 		e.setgroups, e.held = b.maps.setgroups, ^uint64(0)
@@ -238,7 +242,6 @@ func (r *Runtime) Create(id string, o CreateOptions) (proc *Process, err error) 
 		if half, err = c.makeDir(raw, direct, &undo, &e); err != nil {
 			return nil, err
 		}
-		b.creators = append(b.creators, half.fd)
 		undo.add(place.undo)
 		if err := place.early(c, b); err != nil {
 			return nil, err

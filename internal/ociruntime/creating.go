@@ -22,7 +22,7 @@ import (
 //	state.json    the same file in the end, by rename
 //
 // An init that was never let go ends by itself: the socket that it reads from closes with its
-// creator.
+// creator, of whose descriptors it keeps none but those of its plan (launch.Plan.FD).
 
 // giveUpTimeout is how long the creator of a container that is deleted under its hands may
 // take to notice.

@@ -91,7 +91,7 @@ func (r *Runtime) startCriu(s criuStart) (server *criuServer, err error) {
 			return nil, os.NewSyscallError("copy a descriptor for criu: fcntl", err)
 		}
 		undo.fd(high)
-		p.Call("dup3", unix.SYS_DUP3, launch.Int(high), launch.Int(3+i), launch.Hex(0))
+		p.Call("dup3", unix.SYS_DUP3, p.FD(high, "given"), launch.Int(3+i), launch.Hex(0))
 	}
 	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3+len(given)), launch.Hex(0xffffffff), launch.Hex(unix.CLOSE_RANGE_CLOEXEC))
 	p.Doing("execute", program)

@@ -151,13 +151,9 @@ func (e *entry) rebirth() bool { return e.traced && !e.second }
 // begin plans the way in, up to the container's own root.
 func (e *entry) begin(p *planner, sync [2]int, end *ending) {
 	c := e.c
-	if e.second || e.byBus {
-		p.Doing("leave to the runtime", "its end of the socket") // to see when it is gone
-		p.Call("close", unix.SYS_CLOSE, launch.Int(sync[0]))
-	}
 	if e.byBus {
 		p.Doing("wait for", "systemd")
-		p.read1(sync[1])
+		p.read1(sync[1], "sync")
 	}
 	p.joinExec(end.proc, e.spec.Process, e.files)
 	if e.second {
@@ -166,7 +162,7 @@ func (e *entry) begin(p *planner, sync [2]int, end *ending) {
 	} else {
 		p.raise(end.limits, c.Namespaces)
 		p.Doing("join the namespaces of", "container "+c.ID)
-		p.Call("setns", unix.SYS_SETNS, launch.Int(e.pidfd), launch.Hex(c.Namespaces))
+		p.Call("setns", unix.SYS_SETNS, p.FD(e.pidfd, "init"), launch.Hex(c.Namespaces))
 		if e.maps != nil {
 			p.becomeRoot()
 			p.notDumpable()

@@ -40,6 +40,7 @@ type ending struct {
 // user, capabilities, seccomp, execve: the order is the defence. Each step says why it is where it is.
 func (p *planner) finish(e ending) {
 	pr := e.proc
+	p.Inherit(e.preserve)
 	if e.keyring != "" {
 		p.labelKeys(e.labels, true)
 		p.Doing("join the session keyring", e.keyring)
@@ -78,7 +79,7 @@ func (p *planner) finish(e ending) {
 	p.prctl("", launch.Int(unix.PR_SET_KEEPCAPS), launch.Int(1), launch.Int(0), launch.Int(0), launch.Int(0))
 	if e.setgroups {
 		groups := supplementary(pr.User)
-		mem, arg := p.Mem(4 * len(groups))
+		mem, arg := p.Data(4 * len(groups))
 		for i, g := range groups {
 			binary.NativeEndian.PutUint32(mem[4*i:], g)
 		}
@@ -222,18 +223,18 @@ func (p *planner) wait(e ending) {
 }
 
 func (p *planner) awaitStart(e ending) {
-	p.read1(e.startFD)
+	p.read1(e.startFD, "start")
 	if e.hooks {
 		p.openFor(true, func() {
 			p.Doing("wait for", "the startContainer hooks")
 			p.Notify(noticeHooks, 0)
-			p.read1(e.startFD)
+			p.read1(e.startFD, "start")
 		})
 	}
 }
 
 func (p *planner) reportTo(fd int) {
-	p.Call("dup3", unix.SYS_DUP3, launch.Int(fd), launch.Of(launch.Report), launch.Hex(unix.O_CLOEXEC))
+	p.Call("dup3", unix.SYS_DUP3, p.FD(fd, "status"), launch.Of(launch.Report), launch.Hex(unix.O_CLOEXEC))
 }
 
 func (p *planner) exec(candidates []string, pr *specs.Process) {
@@ -251,13 +252,16 @@ func (p *planner) exec(candidates []string, pr *specs.Process) {
 func (p *planner) capset(effective, permitted, inheritable uint64) {
 	h, harg := p.Mem(8)
 	binary.NativeEndian.PutUint32(h, unix.LINUX_CAPABILITY_VERSION_3)
-	d, darg := p.Mem(24)
+	d, darg := p.Data(24)
 	for i, v := range []uint64{effective, permitted, inheritable} {
 		binary.NativeEndian.PutUint32(d[4*i:], uint32(v))
 		binary.NativeEndian.PutUint32(d[12+4*i:], uint32(v>>32))
 	}
 	p.Call("capset", unix.SYS_CAPSET, harg, darg)
 }
+
+// maxSearch bounds the directories of PATH that are searched: each is a step of the plan.
+const maxSearch = 1024
 
 // lookPath lists where execvp would look for a program.
 func lookPath(name string, env []string) []string {
@@ -271,7 +275,7 @@ func lookPath(name string, env []string) []string {
 		}
 	}
 	var list []string
-	for _, d := range strings.Split(dirs, ":") {
+	for _, d := range strings.SplitN(dirs, ":", maxSearch+1)[:min(maxSearch, strings.Count(dirs, ":")+1)] {
 		if d == "" {
 			d = "."
 		}

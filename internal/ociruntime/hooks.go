@@ -58,70 +58,54 @@ func (c *Container) pidInside() int {
 func (c *Container) runHook(kind string, h specs.Hook, state []byte) error {
 	var undo undoList
 	defer undo.closeFDs()
-	var in, out [2]int
-	for _, p := range []*[2]int{&in, &out} {
-		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-			return err
-		}
-	}
-	undo.fd(in[0])
-	undo.fd(out[0])
-	child, err := c.startHook(kind, h, in[0], out[1], &undo)
-	unix.Close(out[1])
+	stdin, feed, err := pipe()
 	if err != nil {
-		unix.Close(in[1])
+		return err
+	}
+	undo.fd(stdin)
+	x := exchange{feed: feed, input: state}
+	defer x.endInput()
+	output, stdout, err := pipe()
+	if err != nil {
+		return err
+	}
+	undo.fd(output)
+	undo.fd(stdout)
+	child, err := c.startHook(kind, h, stdin, stdout, &undo)
+	if err != nil {
+		return err
+	}
+	if _, err := child.Next(); err != io.EOF {
+		child.Kill()
 		return err
 	}
 	defer child.Close()
-	if _, err := child.Next(); err != io.EOF {
-		unix.Close(in[1])
-		unix.Wait4(child.Pid, nil, 0, nil)
-		return err
-	}
-	go func() { // a hook need not read its input
-		unix.Write(in[1], state)
-		unix.Close(in[1])
-	}()
+	x.pidfd, x.output = child.PidFD, output
 	if h.Timeout != nil {
-		t := time.AfterFunc(time.Duration(*h.Timeout)*time.Second, func() { unix.PidfdSendSignal(child.PidFD, unix.SIGKILL, nil, 0) })
-		defer t.Stop()
+		x.deadline = time.Now().Add(time.Duration(*h.Timeout) * time.Second)
 	}
-	output := make(chan string, 1)
-	go func() {
-		buf := make([]byte, 4096)
-		kept := ""
-		for {
-			n, err := unix.Read(out[0], buf)
-			if n > 0 && len(kept) < 64<<10 {
-				kept += string(buf[:n])
-			}
-			if n <= 0 && err != unix.EINTR {
-				break
-			}
-		}
-		output <- kept
-	}()
+	err = x.serve()
 	var ws unix.WaitStatus
 	for {
-		if _, err := unix.Wait4(child.Pid, &ws, 0, nil); err != unix.EINTR {
+		if _, werr := unix.Wait4(child.Pid, &ws, 0, nil); werr != unix.EINTR {
 			break
 		}
 	}
-	if ws.Exited() && ws.ExitStatus() == 0 {
-		return nil
-	}
-	text := ""
-	select {
-	case text = <-output:
-	case <-time.After(100 * time.Millisecond):
-	}
-	if ws.Signaled() {
-		return fmt.Errorf("killed by signal %d: %s", ws.Signal(), strings.TrimSpace(text))
-	}
-	if text = strings.TrimSpace(text); text != "" {
+	text := strings.TrimSpace(string(x.kept))
+	if text != "" {
 		text = ": " + text
 	}
-	return fmt.Errorf("exit status %d%s", ws.ExitStatus(), text)
+	switch {
+	case err != nil:
+		return err
+	case x.late && ws.Signaled():
+		return fmt.Errorf("killed after its timeout of %d s%s", *h.Timeout, text)
+	case ws.Signaled():
+		return fmt.Errorf("killed by signal %d%s", ws.Signal(), text)
+	case ws.ExitStatus() != 0:
+		return fmt.Errorf("exit status %d%s", ws.ExitStatus(), text)
+	}
+	return nil
 }
 
 // startHook starts the program of a hook, with in and out as its standard ones.
@@ -131,12 +115,6 @@ func (c *Container) startHook(kind string, h specs.Hook, in, out int, undo *undo
 		args = []string{h.Path}
 	}
 	p := newPlanner()
-	stdio := func() {
-		p.Doing("start", "the hook")
-		for fd, from := range [3]int{in, out, out} {
-			p.Call("dup3", unix.SYS_DUP3, launch.Int(from), launch.Int(fd), launch.Int(0))
-		}
-	}
 	if kind == "startContainer" {
 		pr := *c.spec.Process // Start has read it
 		pr.Args, pr.Env, pr.Cwd, pr.Terminal = args, h.Env, "/", false
@@ -159,40 +137,58 @@ func (c *Container) startHook(kind string, h specs.Hook, in, out int, undo *undo
 		}
 		e.program = h.Path
 		way.begin(p, sync, &e)
-		stdio()
+		p.hookStdio(in, out)
 		p.finish(e)
 		return way.start(p, sync, &pr)
 	}
 	var clone launch.Clone
+	pidfd, root := -1, -1
 	if kind == "createContainer" {
-		pidfd, err := unix.PidfdOpen(c.InitPid, 0)
+		fd, err := unix.PidfdOpen(c.InitPid, 0)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("open the container process: %w", err)
 		}
-		undo.fd(pidfd)
+		undo.fd(fd)
+		pidfd = fd
 		// Its path is one of the host's (config.md, POSIX-platform Hooks), whose root is still
 		// init's own.
-		root, err := unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
+		if root, err = unix.Open("/proc/"+itoa(uint64(c.InitPid))+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 			return nil, fmt.Errorf("open the root of the container's init: %w", err)
 		}
 		undo.fd(root)
-		p.Doing("join the namespaces of", "container "+c.ID)
-		p.Call("setns", unix.SYS_SETNS, launch.Int(pidfd), launch.Hex(c.Namespaces&^unix.CLONE_NEWPID))
-		if c.Namespaces&unix.CLONE_NEWUSER != 0 {
-			p.becomeRoot() // or execve would take the rights away from an id that is nobody there
-		}
-		p.Call("fchdir", unix.SYS_FCHDIR, launch.Int(root))
-		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
 		if me := thisCaller(); c.Namespaces&unix.CLONE_NEWPID != 0 && me.returns() {
 			clone.PidNS = pidfd
 		}
 	}
-	stdio()
-	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
-	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
+	p.planHook(&c.State, pidfd, root, in, out)
 	p.rlimits(nil, c.r.OpenFiles)
 	p.Doing("execute", h.Path)
 	p.Call("execve", unix.SYS_EXECVE, p.Str(h.Path), p.Strs(args), p.Strs(h.Env))
 	return p.Start(clone)
+}
+
+// planHook plans what comes before a hook of the host's: the namespaces of init and a root, when
+// there are descriptors of them (else -1), standard input and output, and no other descriptor.
+func (p *planner) planHook(s *State, pidfd, root, in, out int) {
+	if pidfd >= 0 {
+		p.Doing("join the namespaces of", "container "+s.ID)
+		p.Call("setns", unix.SYS_SETNS, p.FD(pidfd, "init"), launch.Hex(s.Namespaces&^unix.CLONE_NEWPID))
+		if s.Namespaces&unix.CLONE_NEWUSER != 0 {
+			p.becomeRoot() // or execve would take the rights away from an id that is nobody there
+		}
+	}
+	if root >= 0 {
+		p.Call("fchdir", unix.SYS_FCHDIR, p.FD(root, "root"))
+		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+	}
+	p.hookStdio(in, out)
+	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, launch.Int(3), launch.Hex(0xffffffff), launch.Int(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+func (p *planner) hookStdio(in, out int) {
+	p.Doing("start", "the hook")
+	p.Call("dup3", unix.SYS_DUP3, p.FD(in, "stdin"), launch.Int(0), launch.Int(0))
+	p.Call("dup3", unix.SYS_DUP3, p.FD(out, "output"), launch.Int(1), launch.Int(0))
+	p.Call("dup3", unix.SYS_DUP3, p.FD(out, "output"), launch.Int(2), launch.Int(0))
 }

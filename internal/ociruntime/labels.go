@@ -88,7 +88,7 @@ func (p *planner) openLabels(l *labels) {
 	}
 	open := func(name string) launch.Slot {
 		s := p.Slot("attr")
-		p.Call("openat2", unix.SYS_OPENAT2, launch.Int(l.procfs), p.Str(name),
+		p.Call("openat2", unix.SYS_OPENAT2, p.FD(l.procfs, "procfs"), p.Str(name),
 			p.How(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV, 0), launch.Int(howSize)).Out(s)
 		return s
 	}

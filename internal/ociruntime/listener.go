@@ -55,7 +55,7 @@ func (p *planner) listen(e ending) {
 	if e.startFD >= 0 {
 		p.awaitStart(e)
 	} else {
-		p.read1(e.sync)
+		p.read1(e.sync, "sync")
 	}
 	// From here on an agent that goes away means ENOSYS, not waiting for ever.
 	p.Doing("close", "the seccomp listener (the profile must not refuse close)")
@@ -137,7 +137,10 @@ func (p *Process) takeListener(n, sync int) (int, error) {
 // whyEnded is the error of a child that has ended while it installed its filter: its record is in
 // the report pipe or, when it is to wait for `start`, in the status FIFO.
 func (p *Process) whyEnded() error {
-	if _, err := p.child.Next(); err != nil && err != io.EOF {
+	var killed *launch.DeathError
+	if _, err := p.child.Next(); errors.As(err, &killed) {
+		return fmt.Errorf("%w; linux.seccomp must not refuse read", err)
+	} else if err != nil && err != io.EOF {
 		return err
 	}
 	r, err := unix.Open(filepath.Join(p.c.dir, statusFifo), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

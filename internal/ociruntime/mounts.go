@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
@@ -23,7 +24,7 @@ func (p *planner) mount(b *box, i int, m specs.Mount) error {
 	}
 	if fd, made := b.sources[i]; made {
 		p.Doing("mount on", dest)
-		p.Set(p.tree, fd)
+		p.SetArg(p.tree, p.FD(fd, "mounts["+strconv.Itoa(i)+"].source"))
 		p.place(dest, bind)
 		return nil
 	}
@@ -165,6 +166,10 @@ func (p *planner) newMount(m specs.Mount, dest string, o mountOptions, mode laun
 	case late && p.detached:
 		p.setattr(launch.Of(p.tree), 0, unix.MOUNT_ATTR_RDONLY, 0, 0)
 	case late:
+		if len(p.late) == maxLate {
+			p.tooLarge = "more than " + strconv.Itoa(maxLate) + " file systems to be made read-only in the end"
+			break
+		}
 		keep := p.Slot("late")
 		p.Call("fcntl", unix.SYS_FCNTL, launch.Of(p.tree), launch.Int(unix.F_DUPFD_CLOEXEC), launch.Int(3)).Out(keep)
 		p.late = append(p.late, keep)
@@ -173,6 +178,9 @@ func (p *planner) newMount(m specs.Mount, dest string, o mountOptions, mode laun
 	p.close(p.target)
 	p.close(p.tree)
 }
+
+// maxLate bounds the file systems that are made read-only in the end: each has a slot.
+const maxLate = 200
 
 // protect makes read-only what mounts or devices had to be made in first.
 func (p *planner) protect() {
@@ -195,7 +203,7 @@ func (p *planner) tmpfs(m specs.Mount, dest string, o mountOptions) {
 		p.newMount(m, dest, o, 0)
 		return
 	}
-	mode := p.Slot("mode")
+	mode := p.mode
 	missing, done := p.NewLabel(), p.NewLabel()
 	p.openIn(dest, unix.O_PATH, p.target).Ok(eNOENT).Else(missing)
 	p.Call("statx", unix.SYS_STATX, launch.Of(p.target), p.Str(""), launch.Hex(unix.AT_EMPTY_PATH), launch.Hex(unix.STATX_MODE), p.statx)

@@ -13,7 +13,6 @@ import (
 type box struct {
 	spec        *specs.Spec
 	sync        int          // read end: one byte from the parent lets the child go on
-	creators    []int        // descriptors whose end tells that the runtime is gone: the other end of sync, the lock
 	console     int          // socket for the terminal's descriptor, or -1
 	rootTree    int          // detached clone of the root
 	rootfs      string       // of the host, absolute: where rootTree is attached
@@ -46,13 +45,9 @@ func (p *planner) planCreate(b *box) error {
 	p.session()
 	p.name("keel:[INIT]")
 	p.mountLabel = s.Linux.MountLabel
-	p.Doing("leave to the runtime", "what is its own")
-	for _, fd := range b.creators {
-		p.Call("close", unix.SYS_CLOSE, launch.Int(fd))
-	}
 	if len(b.stage) > 0 {
 		p.Doing("wait for", "the runtime")
-		p.read1(b.sync)
+		p.read1(b.sync, "sync")
 		p.joinCgroups(b.joinFiles)
 		b.joinFiles = nil
 		p.stage(b.sync, b.stage, b.newFlags)
@@ -92,6 +87,10 @@ func (p *planner) planCreate(b *box) error {
 		if err := p.mount(b, i, m); err != nil {
 			return err
 		}
+		if p.Size() > maxPlan {
+			p.largeAt(m.Destination)
+			break
+		}
 	}
 	if needsDevices(s) {
 		p.devices(b)
@@ -106,7 +105,7 @@ func (p *planner) planCreate(b *box) error {
 		p.openFor(b.maps != nil, func() {
 			p.Doing("wait for", "the hooks")
 			p.Notify(noticeHooks, 0)
-			p.read1(b.sync)
+			p.read1(b.sync, "sync")
 		})
 	}
 	p.protect()
@@ -127,6 +126,9 @@ func (p *planner) planCreate(b *box) error {
 	if s.Process != nil {
 		p.makeCwd(s.Process.Cwd)
 	}
+	if p.tooLarge != "" {
+		return fmt.Errorf("config.json asks for too much: the launch plan would have %s", p.tooLarge)
+	}
 	return nil
 }
 
@@ -138,7 +140,7 @@ func (p *planner) enter(b *box) {
 	}
 	b.entered = true
 	p.Doing("wait for", "the runtime")
-	p.read1(b.sync)
+	p.read1(b.sync, "sync")
 	p.joinCgroups(b.joinFiles)
 	p.affinity("")
 	p.join(b.join, unix.CLONE_NEWCGROUP)
@@ -155,15 +157,15 @@ func (p *planner) join(list []joined, mask uint64) {
 	for _, n := range list {
 		if n.flag&mask != 0 {
 			p.Doing("join the namespace", n.path)
-			p.Call("setns", unix.SYS_SETNS, launch.Int(n.fd), launch.Hex(n.flag))
+			p.Call("setns", unix.SYS_SETNS, p.FD(n.fd, "namespace"), launch.Hex(n.flag))
 		}
 	}
 }
 
 // read1 waits for a byte; a closed socket means that the runtime is gone.
-func (p *planner) read1(fd int) {
+func (p *planner) read1(fd int, name string) {
 	_, arg := p.Mem(1)
-	p.Call("read", unix.SYS_READ, launch.Int(fd), arg, launch.Int(1)).Want(1)
+	p.Call("read", unix.SYS_READ, p.FD(fd, name), arg, launch.Int(1)).Want(1)
 }
 
 // joinCgroups plans the moves into cgroups. Writing 0 to `tasks` from a single-threaded process

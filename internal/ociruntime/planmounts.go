@@ -101,7 +101,7 @@ func (p *planner) terminal(console int, size *specs.Box, bindConsole bool) {
 	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(master), launch.Hex(unix.TIOCSPTLCK), arg)
 	p.Call("ioctl", unix.SYS_IOCTL, launch.Of(master), launch.Hex(unix.TIOCGPTPEER), launch.Hex(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).Out(peer)
 	if size != nil {
-		ws, warg := p.Mem(8)
+		ws, warg := p.Data(8)
 		binary.NativeEndian.PutUint16(ws, uint16(size.Height))
 		binary.NativeEndian.PutUint16(ws[2:], uint16(size.Width))
 		p.Call("ioctl", unix.SYS_IOCTL, launch.Of(master), launch.Hex(unix.TIOCSWINSZ), warg)

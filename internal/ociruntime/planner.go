@@ -2,6 +2,7 @@ package ociruntime
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/hull-dev/hull/internal/launch"
@@ -28,12 +29,14 @@ const (
 // planner writes a plan; its methods are the phrases that plans are made of.
 type planner struct {
 	*launch.Plan
-	root, target, parent, tree, fs launch.Slot
-	mountLabel                     string        // linux.mountLabel, for new file systems
-	late                           []launch.Slot // mounts to make read-only in the end
-	detached                       bool          // the root stays detached: see enterMounts
-	statx                          launch.Arg    // scratch: struct statx or struct statfs
-	statxMem                       []byte
+	root, target, parent, tree, fs, cgroups, hierarchy, mode, from, in, out launch.Slot
+
+	mountLabel string        // linux.mountLabel, for new file systems
+	late       []launch.Slot // mounts to make read-only in the end
+	detached   bool          // the root stays detached: see enterMounts
+	statx      launch.Arg    // scratch: struct statx or struct statfs
+	statxMem   []byte
+	tooLarge   string // what the plan has too much of; "" if nothing
 }
 
 // Offsets in struct statx: stx_mode; stx_rdev_major, and stx_rdev_minor 4 bytes on.
@@ -45,7 +48,9 @@ const (
 func newPlanner() *planner {
 	p := launch.New()
 	mem, arg := p.Mem(256)
-	return &planner{Plan: p, statx: arg, statxMem: mem, root: p.Slot("root"), target: p.Slot("target"), parent: p.Slot("parent"), tree: p.Slot("tree"), fs: p.Slot("fs")}
+	return &planner{Plan: p, statx: arg, statxMem: mem, root: p.Slot("root"), target: p.Slot("target"), parent: p.Slot("parent"), tree: p.Slot("tree"), fs: p.Slot("fs"),
+		cgroups: p.Slot("cgroups"), hierarchy: p.Slot("hierarchy"), mode: p.Slot("mode"),
+		from: p.Slot("from"), in: p.Slot("in"), out: p.Slot("out")}
 }
 
 func (p *planner) close(s launch.Slot) { p.Call("close", unix.SYS_CLOSE, launch.Of(s)) }
@@ -86,8 +91,22 @@ func (p *planner) resolve(name string, file bool) {
 	p.Bind(done)
 }
 
+// maxPlan bounds a plan's arguments, in bytes. An ordinary plan has some 10 KiB.
+const maxPlan = 64 << 20
+
+func (p *planner) largeAt(path string) {
+	p.tooLarge = "more than " + strconv.Itoa(maxPlan>>20) + " MiB of arguments at the path " + strconv.Quote(path[:min(len(path), 64)])
+}
+
 // makeAll makes the missing directories of a path, and a file at its end when file is set.
+// Each directory is reached from the root anew, because only there links stay inside; so a
+// path of n bytes takes up to n²/4, and a configuration with thousands of them more memory
+// than there is.
 func (p *planner) makeAll(name string, file bool) {
+	if p.Size() > maxPlan {
+		p.largeAt(name)
+		return
+	}
 	dir, base := path.Split(rel(name))
 	if base == "." {
 		return

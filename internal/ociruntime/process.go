@@ -319,6 +319,7 @@ func (p *Process) serveTerminal() func() {
 	}()
 	return func() {
 		<-done
+		m.Close()
 		if old != nil && err == nil {
 			unix.IoctlSetTermios(0, unix.TCSETS, old)
 		}

@@ -21,7 +21,7 @@ func runTool(name string, args ...string) error {
 	p := newPlanner()
 	p.Doing("execute", name)
 	for fd, from := range [3]int{null, out[1], out[1]} {
-		p.Call("dup3", unix.SYS_DUP3, launch.Int(from), launch.Int(fd), launch.Int(0))
+		p.Call("dup3", unix.SYS_DUP3, p.FD(from, "given"), launch.Int(fd), launch.Int(0))
 	}
 	candidates := lookPath(name, []string{"PATH=" + os.Getenv("PATH")})
 	argv, env := p.Strs(append([]string{name}, args...)), p.Strs(nil)

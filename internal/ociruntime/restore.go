@@ -297,7 +297,7 @@ func (t *restoring) loopback(pid int) error {
 	defer unix.Close(fd)
 	p := newPlanner()
 	p.Doing("enter", "the new network namespace")
-	p.Call("setns", unix.SYS_SETNS, launch.Int(fd), launch.Hex(unix.CLONE_NEWNET))
+	p.Call("setns", unix.SYS_SETNS, p.FD(fd, "init"), launch.Hex(unix.CLONE_NEWNET))
 	p.loopback()
 	p.Exit(0)
 	return runPlan(p, launch.Clone{})

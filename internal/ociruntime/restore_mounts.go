@@ -81,7 +81,7 @@ func (t *restoring) mounts(opts *criu.Options) (func(p *planner), error) {
 		p.ownMounts(unix.MS_SLAVE)
 		for _, m := range list {
 			p.Doing("attach for criu", m.dest)
-			p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(m.tree), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str(m.dest), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
+			p.Call("move_mount", unix.SYS_MOVE_MOUNT, p.FD(m.tree, "tree"), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str(m.dest), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 		}
 	}, nil
 }
@@ -151,8 +151,8 @@ func (t *restoring) mountPoints() error {
 	}
 	p.ownMounts(unix.MS_PRIVATE)
 	p.Doing("attach", "the root file system")
-	p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Int(root), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
-	p.Set(p.root, root)
+	p.Call("move_mount", unix.SYS_MOVE_MOUNT, p.FD(root, "rootfs"), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str("/"), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.SetArg(p.root, p.FD(root, "rootfs"))
 	point := func(m specs.Mount, file bool) {
 		dest := path.Clean("/" + m.Destination)
 		p.Doing("make the mount point", dest)
@@ -174,7 +174,7 @@ func (t *restoring) mountPoints() error {
 	err = t.binds(func(i, fd int, m specs.Mount, file bool) error {
 		sources[i] = func() {
 			point(m, file)
-			p.Set(p.tree, fd)
+			p.SetArg(p.tree, p.FD(fd, "source"))
 			p.attach(p.tree)
 			p.close(p.target)
 		}

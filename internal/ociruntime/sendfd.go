@@ -30,7 +30,7 @@ func (p *planner) message(n int) (control []byte, msg launch.Arg) {
 func (p *planner) sendFD(socket int, s launch.Slot) {
 	control, msg := p.message(1)
 	p.Store32(control[unix.CmsgLen(0):], s)
-	p.Call("sendmsg", unix.SYS_SENDMSG, launch.Int(socket), msg, launch.Int(0)).Want(1)
+	p.Call("sendmsg", unix.SYS_SENDMSG, p.FD(socket, "sync"), msg, launch.Int(0)).Want(1)
 }
 
 // sendMem is sendFD of a descriptor that the kernel has written to memory: a pidfd.
@@ -44,7 +44,7 @@ func (p *planner) sendMem(socket int, fd []byte) {
 // returns the memory where they will be, 4 bytes each.
 func (p *planner) receiveFDs(socket, n int) []byte {
 	control, msg := p.message(n)
-	p.Call("recvmsg", unix.SYS_RECVMSG, launch.Int(socket), msg, launch.Hex(unix.MSG_CMSG_CLOEXEC)).Want(1)
+	p.Call("recvmsg", unix.SYS_RECVMSG, p.FD(socket, "sync"), msg, launch.Hex(unix.MSG_CMSG_CLOEXEC)).Want(1)
 	p.Assert32(control, ^uint32(0), uint32(unix.CmsgLen(4*n)), uint16(unix.EPROTO)) // cmsg_len, little end
 	return control[unix.CmsgLen(0):]
 }

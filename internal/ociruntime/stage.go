@@ -25,7 +25,7 @@ func (p *planner) stage(sync int, join []joined, made uint64) {
 	refused := make([]launch.Slot, len(join))
 	enter := func(n joined) launch.Step {
 		p.Doing("join the namespace", n.path)
-		return p.Call("setns", unix.SYS_SETNS, launch.Int(n.fd), launch.Hex(n.flag))
+		return p.Call("setns", unix.SYS_SETNS, p.FD(n.fd, "namespace"), launch.Hex(n.flag))
 	}
 	for i, n := range join {
 		if n.flag&unix.CLONE_NEWUSER == 0 {
@@ -63,7 +63,7 @@ func (p *planner) stage(sync int, join []joined, made uint64) {
 	p.Bind(second)
 	// Not before the runtime knows whom it has to wait for.
 	p.Doing("wait for", "the runtime")
-	p.read1(sync)
+	p.read1(sync, "sync")
 }
 
 // succeed waits for the second process, makes child stand for it, and lets it go on.

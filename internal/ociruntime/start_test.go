@@ -82,3 +82,20 @@ func TestReleaseWithoutInit(t *testing.T) {
 		t.Errorf("nobody reads the start FIFO: %v, want ENXIO (and no hang)", err)
 	}
 }
+
+// TestWaits: a start FIFO that init no longer reads is a name that a killed `start` has left.
+func TestWaits(t *testing.T) {
+	c := &Container{State: State{ID: "c"}, dir: t.TempDir()}
+	if c.waits() {
+		t.Error("a container without a start FIFO waits")
+	}
+	start, status := fifos(t, c.dir)
+	if !c.waits() {
+		t.Error("init reads the start FIFO, and the container does not wait")
+	}
+	unix.Close(start)
+	unix.Close(status)
+	if c.waits() {
+		t.Error("nobody reads the start FIFO, and the container waits")
+	}
+}

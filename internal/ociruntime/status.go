@@ -99,8 +99,13 @@ func parseStat(stat string) (s procStat, ok bool) {
 
 // waits tells whether init waits for start.
 func (c *Container) waits() bool {
-	_, err := os.Lstat(filepath.Join(c.dir, startFifo))
-	return err == nil
+	// A `start` that was killed after it wrote leaves the name; init has closed the FIFO then.
+	fd, err := unix.Open(filepath.Join(c.dir, startFifo), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false // ENXIO: nobody reads it
+	}
+	unix.Close(fd)
+	return true
 }
 
 func (c *Container) frozen() bool {

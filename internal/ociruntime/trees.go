@@ -82,7 +82,7 @@ func (p *planner) receiveTrees(sync int, t *late) {
 func (p *planner) takeRoot(b *box) {
 	switch b.late.mode {
 	case treesCloned:
-		p.Set(p.root, b.rootTree)
+		p.SetArg(p.root, p.FD(b.rootTree, "rootfs"))
 	case treesSent:
 		p.Load32(p.root, b.late.cells[0])
 	case treesInside:

@@ -22,16 +22,15 @@ func withMember(fd int, f func(pid int) error) error {
 	}
 	p := newPlanner()
 	flags := uint64(0)
-	p.Call("close", unix.SYS_CLOSE, launch.Int(hold[1]))
 	if fd >= 0 {
 		p.Doing("join", "the user namespace")
-		p.Call("setns", unix.SYS_SETNS, launch.Int(fd), launch.Hex(unix.CLONE_NEWUSER))
+		p.Call("setns", unix.SYS_SETNS, p.FD(fd, "namespace"), launch.Hex(unix.CLONE_NEWUSER))
 	} else {
 		flags = unix.CLONE_NEWUSER
 	}
 	p.Notify(noticeThere, 0)
 	_, b := p.Mem(1)
-	p.Call("read", unix.SYS_READ, launch.Int(hold[0]), b, launch.Int(1))
+	p.Call("read", unix.SYS_READ, p.FD(hold[0], "hold"), b, launch.Int(1))
 	p.Exit(0)
 	child, err := p.Start(launch.Clone{Flags: flags})
 	unix.Close(hold[0])

@@ -153,9 +153,17 @@ func (v *validator) hooks(h *specs.Hooks) {
 	}
 }
 
+// pathMax is PATH_MAX of limits.h without the NUL: no system call takes a longer path, and
+// plans grow with the square of a path's components.
+const pathMax = 4095
+
+const tooLong = "longer than the 4095 bytes that the kernel takes"
+
 // absolute checks a path that must be absolute.
 func (v *validator) absolute(field, path string) {
 	switch {
+	case len(path) > pathMax:
+		v.refuse(field, tooLong)
 	case path == "":
 		v.refuse(field, "must not be empty")
 	case path[0] != '/':

@@ -18,6 +18,8 @@ func (v *validator) mount(field string, m *specs.Mount, l *specs.Linux) {
 	switch {
 	case m.Destination == "":
 		v.refuse(field+".destination", "must not be empty")
+	case len(m.Destination) > pathMax:
+		v.refuse(field+".destination", tooLong)
 	case m.Destination[0] != '/':
 		v.warn(field+".destination", quote(m.Destination)+" is not absolute, it is taken as /"+m.Destination)
 	}
