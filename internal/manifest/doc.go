@@ -15,7 +15,7 @@
 // most [MaxDepth] levels, nothing after the document; at most [MaxSize] bytes, [MaxLayers] layers, [MaxManifests]
 // manifests. It is a manifest or an index, never both (CVE-2021-41190), and the media type inside, if there is one, is the
 // one it was served as. Each descriptor has a digest in canonical form, a size of zero or more and a plausible media type,
-// and one digest does not stand for two sizes or media types within a document.
+// and one digest does not stand for two sizes within a document, nor, but for a config's, for two media types.
 //
 // The bytes are kept as they came ([Document.Raw]): they are what the digest is of.
 //

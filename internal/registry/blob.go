@@ -212,7 +212,8 @@ func (b *Blob) tryAt(e *endpoint) error {
 	r := &request{method: http.MethodGet, url: e.at(b.repo, "blobs", string(b.desc.Digest)), scopes: pullScope(b.repo), header: make(http.Header), want: []int{http.StatusOK}}
 	r.header.Set("Accept", "*/*")
 	if b.off > 0 {
-		r.header.Set("Range", "bytes="+strconv.FormatInt(b.off, 10)+"-")
+		// With an end, which RFC 9110 lets out: there are registries that do not understand it then.
+		r.header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.off, b.desc.Size-1))
 		if b.etag != "" && b.from == b.at {
 			r.header.Set("If-Range", b.etag)
 		}

@@ -37,7 +37,8 @@ func cut(w http.ResponseWriter, head http.Header, status int, body []byte, n int
 
 // from reads the offset of a Range header, 0 without one.
 func from(r *http.Request) int {
-	n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-"))
+	start, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
+	n, _ := strconv.Atoi(start)
 	return n
 }
 
