@@ -201,6 +201,10 @@ func TestRulesNoRootfsStrings(t *testing.T) {
 	}
 }
 
+// mayTakeAnyCertificate are the files that may leave the verification of TLS out, each for a host that the user's
+// configuration names with skip_verify (R27). Nothing else has a reason.
+var mayTakeAnyCertificate = []string{"internal/registry/transport.go"}
+
 func TestRulesForbiddenCalls(t *testing.T) {
 	insecure := "Insecure" + "SkipVerify"
 	for _, s := range allSources(t) {
@@ -217,7 +221,7 @@ func TestRulesForbiddenCalls(t *testing.T) {
 					}
 				}
 			case *ast.Ident:
-				if n.Name == insecure {
+				if n.Name == insecure && !slices.Contains(mayTakeAnyCertificate, s.path) {
 					t.Errorf("%s: no %s: TLS is verified everywhere (R27)", position(s, n.Pos()), insecure)
 				}
 			}

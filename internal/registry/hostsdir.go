@@ -114,7 +114,7 @@ func parseHosts(domain, dir string, raw []byte) ([]Host, error) {
 		f := file.Host[at]
 		h, err := f.host(at, dir)
 		if err != nil {
-			return nil, fmt.Errorf("host %q: %w", at, err)
+			return nil, fmt.Errorf("host %s: %w", shown(at), err)
 		}
 		h.Mirror = h.Addr != Upstream(domain).Addr
 		h.Push = h.Push && (!h.Mirror || slices.Contains(f.Capabilities, "push"))
@@ -130,12 +130,20 @@ func parseHosts(domain, dir string, raw []byte) ([]Host, error) {
 	}
 	h, err := file.host(at, dir)
 	if err != nil {
-		return nil, fmt.Errorf("server %q: %w", at, err)
+		return nil, fmt.Errorf("server %s: %w", shown(at), err)
 	}
 	if file.Server == "" {
 		h.Scheme = up.Scheme
 	}
 	return append(hosts, h), nil
+}
+
+// shown is a URL for an error, without what may be a password in it.
+func shown(at string) string {
+	if strings.Contains(at, "@") {
+		return "with a user in its URL"
+	}
+	return fmt.Sprintf("%.200q", at)
 }
 
 // hostOrder lists the names of the [host."…"] tables as they stand in the file: decoding into a map forgets that.
