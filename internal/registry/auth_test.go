@@ -312,6 +312,50 @@ func FuzzContentRange(f *testing.F) {
 	})
 }
 
+// TestTriesAreCounted: a failure that may pass is tried again Limits.Attempts times in all, one that will not pass once.
+func TestTriesAreCounted(t *testing.T) {
+	l := short
+	l.Attempts = 4
+	for status, want := range map[int]int32{503: 4, 500: 4, 429: 4, 404: 1, 403: 1, 400: 1, 501: 1} {
+		srv, hits := server(t, false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		c := New(Options{Limits: l})
+		_, err := c.Fetch(t.Context(), ref(t, srv.Listener.Addr().String()+"/a:1"))
+		if err == nil || hits.Load() != want {
+			t.Errorf("status %d: %d requests, want %d; %v", status, hits.Load(), want, err)
+		}
+	}
+}
+
+// TestIfRange: the rest of a blob is asked for on the condition that it is the same one.
+func TestIfRange(t *testing.T) {
+	text := strings.Repeat("0123456789", 10)
+	var asked []string
+	srv, _ := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
+		w.Header().Set("ETag", `"tag"`)
+		if r.Header.Get("Range") != "" {
+			w.Header().Set("Content-Range", "bytes 30-99/100")
+			w.WriteHeader(http.StatusPartialContent)
+			io.WriteString(w, text[30:])
+			return
+		}
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, text[:30])
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	desc, _ := blobOf(text)
+	b, err := New(Options{Limits: short}).OpenBlob(t.Context(), ref(t, srv.Listener.Addr().String()+"/a").Repository, desc, BlobOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	got, err := io.ReadAll(b)
+	if err != nil || string(got) != text || len(asked) != 2 || asked[1] != `bytes=30-99 "tag"` {
+		t.Errorf("got %q, %v, after %q", got, err, asked)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	for in, want := range map[string]time.Duration{"": 0, "5": 5 * time.Second, "-5": 0, "x": 0, "99999999999999999999": 0, "Mon, 02 Jan 2006 15:04:05 GMT": 0} {
 		if got := retryAfter(http.Header{"Retry-After": {in}}); got != want {

@@ -20,8 +20,8 @@ import (
 
 // quick are limits for tests: what takes seconds in life takes a part of one here.
 var quick = registry.Limits{
-	Connect: 2 * time.Second, Handshake: 2 * time.Second, Header: 400 * time.Millisecond, Commit: 2 * time.Second, Request: 600 * time.Millisecond,
-	Idle: 300 * time.Millisecond, MinRate: 1000, Attempts: 3, Backoff: 2 * time.Millisecond, MaxWait: time.Second, TotalWait: 2 * time.Second,
+	Connect: 2 * time.Second, Handshake: 2 * time.Second, Header: 400 * time.Millisecond, Commit: 2 * time.Second, Request: 500 * time.Millisecond,
+	Idle: 200 * time.Millisecond, MinRate: 1000, Attempts: 3, Backoff: 2 * time.Millisecond, MaxWait: time.Second, TotalWait: 2 * time.Second,
 }
 
 // pull gets an image whole, as a pull pipeline does, and returns its layers' bytes.
@@ -82,9 +82,43 @@ func peak(f func()) uint64 {
 	return top - min(before, top)
 }
 
+// says are words that the error of some behaviours has: what they are refused for, where another rule would refuse them too.
+var says = map[string]string{
+	"manifest without end":                         "more than 4194304 bytes",
+	"manifest byte by byte":                        "bytes a second",
+	"manifest that stops in the middle":            "sent nothing for",
+	"manifest that never comes":                    "did not answer within",
+	"manifest of zipped zeros":                     "encoding gzip",
+	"manifest of another digest":                   "a manifest with the digest",
+	"blob that is longer, and does not say so":     "sends more than",
+	"blob without end":                             "sends more than",
+	"blob that is shorter, and says so":            "has a blob of 1000 bytes",
+	"blob of another digest":                       "gave a blob with the digest",
+	"reset once, range from elsewhere":             "gives it from byte 149999",
+	"reset once, range of another total":           "of another size",
+	"reset once, range past the end":               "of another size",
+	"reset once, part without a range":             "does not say which",
+	"redirect to itself":                           "redirects more than 5 times",
+	"redirect to the metadata service, over https": "a link-local address",
+	"redirect with credentials":                    "credentials in its URL",
+	"token of 10 MB":                               "more than 65536 bytes",
+	"token of 50 kB":                               "gave a token of more than",
+	"token with a line break":                      "characters that no header may have",
+	"token server that changes":                    "another token server than before",
+	"token server on another host":                 "over plain http",
+	"too many requests, come back tomorrow":        "come back in 24h",
+	"error with terminal codes":                    "all is well",
+	"header without end":                           "headers exceeded",
+	"tags whose next page is the same":             "in a circle",
+	"tags without end":                             "more than 1000 pages",
+	"tags whose next page is elsewhere":            "on another host",
+}
+
 const (
 	maxTime   = 8 * time.Second // three tries of the slowest limit, on a busy machine
 	maxMemory = 64 << 20
+
+	maxRequests = 12 // of a kind: three tries, each with two logins and a few redirects
 )
 
 func TestHostile(t *testing.T) {
@@ -96,6 +130,11 @@ func TestHostile(t *testing.T) {
 		}
 		names[b.Name] = true
 		t.Run(b.Name, func(t *testing.T) { try(t, b) })
+	}
+	for name := range says {
+		if !names[name] {
+			t.Errorf("no behaviour is called %q", name)
+		}
 	}
 	if len(all) < 30 {
 		t.Errorf("there are %d behaviours, want at least 30", len(all))
@@ -144,6 +183,14 @@ func try(t *testing.T, b hostile.Behaviour) {
 		t.Error("accepted, want an error")
 	case err != nil:
 		oneError(t, err, srv)
+		if !strings.Contains(err.Error(), says[b.Name]) {
+			t.Errorf("got %v, want something with %q", err, says[b.Name])
+		}
+	}
+	for _, k := range []hostile.Kind{hostile.Token, hostile.ByTag, hostile.ByDigest, hostile.Blob, hostile.Other} {
+		if n := srv.Requests(k); n > maxRequests {
+			t.Errorf("%d requests of the kind %d", n, k)
+		}
 	}
 	for _, s := range hostile.Secrets() {
 		if strings.Contains(logged.String(), s) {

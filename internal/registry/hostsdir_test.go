@@ -70,6 +70,26 @@ func TestHostsDir(t *testing.T) {
 	}
 }
 
+// TestHostsDirOrder: hosts are asked in the order of the file.
+func TestHostsDirOrder(t *testing.T) {
+	text, want := "", ""
+	for _, name := range strings.Fields("q w e r t y u i o p") {
+		text += "[host.\"https://" + name + ".example\"]\n"
+		want += name
+	}
+	hosts, err := configured(t, map[string]string{"r.example/hosts.toml": text}).Hosts("r.example")
+	if err != nil || len(hosts) != 11 {
+		t.Fatalf("got %d hosts, %v", len(hosts), err)
+	}
+	got := ""
+	for _, h := range hosts[:10] {
+		got += h.Addr[:1]
+	}
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestHostsDirDefaults(t *testing.T) {
 	dir := configured(t, nil)
 	for domain, want := range map[string]Host{

@@ -18,7 +18,7 @@ func mirrored(mirror, upstream goodRegistry, creds registry.Credentials) *regist
 	l := quick
 	l.Request, l.Header = 10e9, 5e9
 	return registry.New(registry.Options{Limits: l, Credentials: creds, Hosts: hosts{"hub.example": {
-		{Addr: mirror.addr, Mirror: true, Pull: true, Resolve: true},
+		{Addr: mirror.addr, Mirror: true, Pull: true, Resolve: true, Push: true},
 		{Addr: upstream.addr, Pull: true, Resolve: true, Push: true},
 	}}})
 }

@@ -194,6 +194,7 @@ func TestForeignAddresses(t *testing.T) {
 	}
 	e := list[0]
 	for to, ok := range map[string]bool{
+		"http://plain.example/x":  false, // named, and a step down all the same
 		"https://blobs.example/x": true, "https://10.1.2.3/x": true, "https://example.com:444/x": true, "https://93.184.216.34/": true, "https://[2606:4700::1]/": true,
 		"http://blobs.example/x": false, "http://example.com/x": false, "https://169.254.169.254/": false, "https://127.0.0.1/": false, "https://localhost/": false,
 		"https://x.localhost/": false, "https://[::1]/": false, "https://[fe80::1]/": false, "https://0.0.0.0/": false, "https://[::]/": false, "https://[::ffff:127.0.0.1]/": false,

@@ -93,9 +93,9 @@ func (k *keeping) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 		return
 	}
-	body, broke := io.ReadAll(r.Body)
-	k.mu.Lock()
+	k.mu.Lock() // a question about an upload waits until a broken request has ended
 	defer k.mu.Unlock()
+	body, broke := io.ReadAll(r.Body)
 	have, ok := k.uploads[r.URL.Path]
 	if !ok || r.URL.Query().Get("state") != "a/b" {
 		w.WriteHeader(http.StatusNotFound)

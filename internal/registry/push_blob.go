@@ -127,14 +127,14 @@ func (u *uploading) mount(ctx context.Context, from reference.Repository) (bool,
 func (u *uploading) run(ctx context.Context) error {
 	u.chunk = u.e.host.ChunkSize
 	var waits waits
+	var furthest int64
 	for {
-		before := u.off
 		err := u.once(ctx)
 		if err == nil {
 			return nil
 		}
-		if u.off-before >= minProgress {
-			waits.tries = 0
+		if u.off-furthest >= minProgress { // beginning anew is no progress
+			waits.tries, furthest = 0, u.off
 		}
 		var got *Error
 		if errors.As(err, &got) && got.Status == http.StatusRequestEntityTooLarge && u.chunk == 0 && u.desc.Size > smallUpload {
@@ -142,6 +142,13 @@ func (u *uploading) run(ctx context.Context) error {
 			u.chunk = 32 * smallUpload
 			u.location = nil
 			continue
+		}
+		if u.location != nil && got != nil && (got.Status == http.StatusRequestedRangeNotSatisfiable || got.Status == http.StatusNotFound) {
+			// It was further, or less far, than it had said while it was still busy with a broken request; or it has forgotten
+			// the upload. Either may be mended by asking once more.
+			mendable := *got
+			mendable.final = false
+			err = &mendable
 		}
 		if err := u.e.wait(ctx, &waits, err); err != nil {
 			return err

@@ -94,10 +94,7 @@ func debian(t *testing.T, auth, tls bool) goodRegistry {
 		t.Skip("needs the package docker-registry")
 	}
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	r := goodRegistry{addr: l.Addr().String()}
 	l.Close()
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}, delete: {enabled: true}}\nhttp:\n  addr: %s\n", dir, r.addr)
@@ -140,6 +137,16 @@ func debian(t *testing.T, auth, tls bool) goodRegistry {
 	}
 	t.Fatalf("docker-registry does not answer: %s", out.String())
 	return r
+}
+
+// listen opens a free port of loopback.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // certificate makes a self-signed one for a host or an address.

@@ -138,8 +138,8 @@ func (e *endpoint) try(ctx context.Context, r *request) (*http.Response, error) 
 	}
 }
 
-// follow sends a request to where it belongs and then where it is redirected to. The Authorization header goes to the
-// first place only.
+// follow sends a request to where it belongs and then where it is redirected to. The host's Authorization header goes to
+// the first place only.
 func (e *endpoint) follow(ctx context.Context, r *request, auth string) (*http.Response, error) {
 	at := r.url
 	for hops := 0; ; hops++ {
@@ -151,10 +151,8 @@ func (e *endpoint) follow(ctx context.Context, r *request, auth string) (*http.R
 				req.Header[k] = v
 			}
 		}
-		for k, v := range r.header {
-			if k != "Authorization" || first {
-				req.Header[k] = v
-			}
+		for k, v := range r.header { // with the realm's Authorization, which is refused below before it could go elsewhere
+			req.Header[k] = v
 		}
 		if own && first && auth != "" {
 			req.Header.Set("Authorization", auth)

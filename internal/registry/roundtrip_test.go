@@ -301,6 +301,32 @@ func TestPushResumes(t *testing.T) {
 	}
 }
 
+// TestPushOfAForgottenUpload: a registry that forgets an upload in the middle gets it again, and one that always does is given up.
+func TestPushOfAForgottenUpload(t *testing.T) {
+	for name, forgets := range map[string]int32{"once": 1, "always": 1 << 29} {
+		var patches atomic.Int32
+		r := inProcess(t, false, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method == http.MethodPatch && patches.Add(1)%2 == 0 && patches.Load() <= 2*forgets {
+					io.Copy(io.Discard, req.Body)
+					w.WriteHeader(http.StatusNotFound)
+					return
+				}
+				next.ServeHTTP(w, req)
+			})
+		})
+		s := make(store)
+		d := s.put(ocispec.MediaTypeImageLayer, bytesOf(layerSize, 6))
+		l := quick
+		l.Request, l.Header = 10e9, 5e9
+		c := registry.New(registry.Options{Limits: l, Hosts: hosts{r.addr: {{Addr: r.addr, Push: true, ChunkSize: 2 << 20}}}})
+		_, err := c.PushBlob(t.Context(), mustParse(t, r.addr+"/app").Repository, d, s, registry.PushBlobOptions{})
+		if (err == nil) != (forgets == 1) || patches.Load() > 20 {
+			t.Errorf("%s: got %v after %d requests", name, err, patches.Load())
+		}
+	}
+}
+
 // TestPushInChunks cuts uploads where the configuration says, and where a proxy refuses large requests.
 func TestPushInChunks(t *testing.T) {
 	s := make(store)
@@ -371,8 +397,8 @@ func TestPushOfDamagedContent(t *testing.T) {
 	if n := rec.count("PATCH", ""); n > 8 {
 		t.Errorf("%d tries of content that cannot be read", n)
 	}
-	s[root.Digest] = append(bytes.Clone(s[root.Digest]), ' ')
-	if err := client(r, nil).Push(t.Context(), ref, root, s, registry.PushOptions{}); !errdefs.IsDataLoss(err) {
+	s[root.Digest] = bytes.Replace(s[root.Digest], []byte("amd64"), []byte("mips6"), 1)
+	if err := client(r, nil).Push(t.Context(), ref, root, s, registry.PushOptions{}); !errdefs.IsDataLoss(err) || !strings.Contains(err.Error(), "damaged in the store") {
 		t.Errorf("a manifest that is not what it was: got %v", err)
 	}
 }

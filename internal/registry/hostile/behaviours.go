@@ -89,7 +89,7 @@ func documents() []Behaviour {
 			http.NewResponseController(w).Flush()
 			s.pause(r, time.Hour)
 		})},
-		{Name: "manifest of zipped zeros", serve: on(ByTag, func(_ *Server, w http.ResponseWriter, _ *http.Request) {
+		{Name: "manifest of zipped zeros", setup: func(*Server) { bomb() }, serve: on(ByTag, func(_ *Server, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", manifestType)
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Write(bomb())

@@ -92,12 +92,12 @@ func blobs() []Behaviour {
 			http.NewResponseController(w).Flush()
 			s.pause(r, time.Hour)
 		}),
-		blob("reset after each 100,000 bytes", Recovered, func(s *Server, w http.ResponseWriter, r *http.Request) {
+		blob("reset after each 70,000 bytes", Recovered, func(s *Server, w http.ResponseWriter, r *http.Request) {
 			off := from(r)
 			if off == 0 {
-				cut(w, nil, 200, s.Image.Layer, 100_000)
+				cut(w, nil, 200, s.Image.Layer, 70_000)
 			}
-			cut(w, part(off, BlobSize-1, BlobSize), 206, s.Image.Layer[off:], 100_000)
+			cut(w, part(off, BlobSize-1, BlobSize), 206, s.Image.Layer[off:], 70_000)
 		}),
 		blob("reset after each byte", Refused, func(s *Server, w http.ResponseWriter, r *http.Request) {
 			off := from(r)
