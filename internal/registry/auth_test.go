@@ -106,6 +106,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestTokenExpires(t *testing.T) {
+	t.Parallel()
 	r := &realm{life: 1}
 	addr := tokenRegistry(t, r)
 	c := New(Options{Limits: short})

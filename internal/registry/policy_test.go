@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -234,8 +235,32 @@ func TestForeignNames(t *testing.T) {
 	}
 }
 
-// TestProxy: a proxy of the environment is used, with its port filled in, whatever address it has.
+// TestMain takes the proxies of this machine's environment out of the tests' way: net/http reads them once.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		os.Unsetenv(name)
+	}
+	os.Exit(m.Run())
+}
+
+// TestProxy: a proxy is used, whatever address it has, for a registry and for where this one sends to.
 func TestProxy(t *testing.T) {
+	var asked []string
+	proxy, _ := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.String())
+		if r.URL.Host == "plain.example" && strings.Contains(r.URL.Path, "manifests") {
+			http.Redirect(w, r, "http://other.example/x", http.StatusFound)
+			return
+		}
+		serveIndex(w, r)
+	})
+	transports := NewTransports()
+	transports.proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	plain := fixedHosts{"plain.example": {Scheme: "http", Addr: "plain.example", Pull: true, Resolve: true}, "other.example": {Scheme: "http", Addr: "other.example"}}
+	_, err := New(Options{Transports: transports, Hosts: plain, Limits: short}).Fetch(t.Context(), ref(t, "plain.example/app:1"))
+	if err != nil || len(asked) != 2 || asked[1] != "http://other.example/x" {
+		t.Errorf("got %v, and the proxy was asked for %v", err, asked)
+	}
 	for in, want := range map[string]string{"http://p": "p:80", "https://p": "p:443", "socks5://p": "p:1080", "http://p:3128": "p:3128", "http://[::1]": "[::1]:80"} {
 		u, _ := url.Parse(in)
 		if got := proxyAddr(u); got != want {

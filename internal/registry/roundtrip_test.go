@@ -85,10 +85,12 @@ func TestRoundTripPeer(t *testing.T) {
 }
 
 func TestRoundTripDebian(t *testing.T) {
+	t.Parallel()
 	roundTrip(t, debian(t, false, false), nil)
 }
 
 func TestRoundTripDebianLogin(t *testing.T) {
+	t.Parallel()
 	r := debian(t, true, true)
 	good := registry.Credential{Username: debianUser, Password: debianPassword}
 	roundTrip(t, r, registry.Fixed{Host: r.addr, Cred: good})
@@ -262,6 +264,7 @@ func referrers(t *testing.T, c *registry.Client, repo reference.Repository, s st
 // came: nothing is sent again. Debian's registry (2.8.2) calls a broken upload invalid when it is asked how
 // far it came, and go-containerregistry's forgets it: there the upload begins anew.
 func TestPushResumes(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		start func(t *testing.T) goodRegistry
 		sent  int64 // at most
@@ -303,6 +306,7 @@ func TestPushResumes(t *testing.T) {
 
 // TestPushOfAForgottenUpload: a registry that forgets an upload in the middle gets it again, and one that always does is given up.
 func TestPushOfAForgottenUpload(t *testing.T) {
+	t.Parallel()
 	for name, forgets := range map[string]int32{"once": 1, "always": 1 << 29} {
 		var patches atomic.Int32
 		r := inProcess(t, false, func(next http.Handler) http.Handler {
@@ -329,6 +333,7 @@ func TestPushOfAForgottenUpload(t *testing.T) {
 
 // TestPushInChunks cuts uploads where the configuration says, and where a proxy refuses large requests.
 func TestPushInChunks(t *testing.T) {
+	t.Parallel()
 	s := make(store)
 	d := s.put(ocispec.MediaTypeImageLayer, bytesOf(layerSize, 6))
 	rec := &recorder{}
@@ -379,6 +384,7 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestPushOfDamagedContent(t *testing.T) {
+	t.Parallel()
 	rec := &recorder{}
 	r := inProcess(t, false, rec.wrap)
 	s := make(store)

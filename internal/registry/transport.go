@@ -21,9 +21,10 @@ import (
 // Transports keeps the connections to registries. One serves all clients of a process, whatever their credentials: a
 // connection knows none (client certificates are part of what tells connections apart).
 type Transports struct {
-	mu   sync.Mutex
-	own  map[string]*pair // by Host.key
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	mu    sync.Mutex
+	own   map[string]*pair // by Host.key
+	proxy func(*http.Request) (*url.URL, error)
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil but for tests
 }
 
 // pair is the two ways out for one host.
@@ -36,7 +37,10 @@ type pair struct {
 const maxHosts = 1000
 
 // NewTransports makes an empty set.
-func NewTransports() *Transports { return &Transports{own: make(map[string]*pair)} }
+// The proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY; loopback is reached without.
+func NewTransports() *Transports {
+	return &Transports{own: make(map[string]*pair), proxy: http.ProxyFromEnvironment}
+}
 
 // CloseIdle closes the connections that no request uses.
 func (t *Transports) CloseIdle() {
@@ -111,10 +115,12 @@ func (t *Transports) make(config *tls.Config, l Limits, refused func(netip.Addr)
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	var proxies sync.Map // addresses of proxies that the environment names: those the user chose, so any address will do
+	// Addresses of proxies: the user chose them, so any address will do. What a proxy connects to is the proxy's to judge, by
+	// the address that it finds; checkForeign has seen the name.
+	var proxies sync.Map
 	return &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
-			u, err := http.ProxyFromEnvironment(r)
+			u, err := t.proxy(r)
 			if u != nil {
 				proxies.Store(proxyAddr(u), true)
 			}
