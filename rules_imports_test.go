@@ -22,6 +22,8 @@ var layers = []struct {
 	{"internal/registry", []string{"internal/manifest", "internal/reference"}},
 	{"internal/manifest", []string{"internal/reference"}},
 	{"internal/reference", nil},
+	{"internal/snapshot", []string{"internal/erofs", "internal/linux"}},
+	{"internal/erofs", nil},
 	{"internal/launch", []string{"internal/linux"}},
 	{"internal/criu", nil},
 	{"internal/seal", nil},

@@ -1,0 +1,326 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
+	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/linux"
+)
+
+// overlayDriver keeps a directory for each layer.
+type overlayDriver struct {
+	s  *Snapshotter
+	fs *overlayfs
+}
+
+func newOverlay(s *Snapshotter) (*overlayDriver, error) {
+	fs, err := s.probeOverlayfs()
+	if err != nil {
+		return nil, err
+	}
+	return &overlayDriver{s, fs}, nil
+}
+
+// probeOverlayfs asks the kernel, in a directory that goes to the trash.
+func (s *Snapshotter) probeOverlayfs() (*overlayfs, error) {
+	if err := unix.Mkdirat(s.mntDir, "probe", 0o700); err != nil && err != unix.EEXIST {
+		return nil, fmt.Errorf("mkdir mnt/probe: %w", err)
+	}
+	scratch, err := linux.OpenBeneath(s.mntDir, "probe", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(scratch)
+	fs, err := newOverlayfs(s.mntDir, scratch)
+	for _, name := range []string{"a", "b"} {
+		_ = unix.Unlinkat(scratch, name, unix.AT_REMOVEDIR)
+	}
+	_ = unix.Unlinkat(s.mntDir, "probe", unix.AT_REMOVEDIR)
+	if err != nil {
+		return nil, fmt.Errorf("overlayfs: %w", err)
+	}
+	return fs, nil
+}
+
+func (d *overlayDriver) fill(_ context.Context, dir int, snap storage.Snapshot) error {
+	return fillUpper(dir, snap, func() (int, error) { return d.fsDir(snap.ParentIDs[0]) })
+}
+
+// fillUpper makes the directories of an overlay's upper layer. The upper directory is the root of
+// the merged tree, so it gets the attributes of the root below it.
+func fillUpper(dir int, snap storage.Snapshot, parentRoot func() (int, error)) error {
+	if err := unix.Mkdirat(dir, "fs", 0o755); err != nil {
+		return fmt.Errorf("mkdir fs: %w", err)
+	}
+	fs, err := linux.OpenBeneath(dir, "fs", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fs)
+	if err := unix.Fchmod(fs, 0o755); err != nil { // whatever the umask is
+		return fmt.Errorf("chmod fs: %w", err)
+	}
+	if snap.Kind == snapshots.KindActive {
+		if err := unix.Mkdirat(dir, "work", 0o700); err != nil {
+			return fmt.Errorf("mkdir work: %w", err)
+		}
+	}
+	if len(snap.ParentIDs) == 0 {
+		return nil
+	}
+	parent, err := parentRoot()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	if err := copyRoot(fs, parent); err != nil {
+		return fmt.Errorf("give the new root directory the parent's attributes: %w", err)
+	}
+	return nil
+}
+
+// copyRoot gives the directory dst the attributes of src, overlayfs' own excepted.
+func copyRoot(dst, src int) error {
+	if fd, err := linux.OpenBeneath(src, ".", unix.O_RDONLY|unix.O_DIRECTORY); err == nil { // src may be O_PATH
+		defer unix.Close(fd)
+		src = fd
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(src, &st); err != nil {
+		return err
+	}
+	return copyAttributes(dst, src, &st, func(name string) bool { return !overlayXattr(name) })
+}
+
+// overlayXattr says whether an extended attribute is overlayfs' own.
+func overlayXattr(name string) bool {
+	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
+}
+
+func (d *overlayDriver) seal(ctx context.Context, dir int, _ string) (snapshots.Usage, error) {
+	return d.usage(ctx, dir)
+}
+
+func (d *overlayDriver) settle(dir int) error {
+	return errors.Join(d.s.discard(dir, "work"), d.s.discard(dir, volatileBoot))
+}
+
+func (d *overlayDriver) usage(ctx context.Context, dir int) (snapshots.Usage, error) {
+	return usageOf(ctx, dir, "fs")
+}
+
+func (d *overlayDriver) mounts(snap storage.Snapshot, volatile bool) ([]mount.Mount, error) {
+	for _, id := range append([]string{snap.ID}, snap.ParentIDs...) {
+		fd, err := d.fsDir(id) // a link in its place must not be handed on
+		if err != nil {
+			return nil, err
+		}
+		unix.Close(fd)
+	}
+	lower := make([]string, len(snap.ParentIDs))
+	for i, id := range snap.ParentIDs {
+		lower[i] = d.s.path(id, "fs")
+	}
+	return d.fs.describe(d.s, snap, lower, volatile)
+}
+
+// describe is an overlay, or the bind mount of a single directory, in containerd's form.
+func (o *overlayfs) describe(s *Snapshotter, snap storage.Snapshot, lower []string, volatile bool) ([]mount.Mount, error) {
+	switch {
+	case len(lower) == 0:
+		return bindMount(s.path(snap.ID, "fs"), snap.Kind), nil
+	case len(lower) == 1 && snap.Kind == snapshots.KindView:
+		return bindMount(lower[0], snap.Kind), nil
+	}
+	l := layers{upper: -1, volatile: volatile}
+	var opts []string
+	if snap.Kind == snapshots.KindActive {
+		if err := s.prepareVolatile(snap.ID, volatile); err != nil {
+			return nil, err
+		}
+		l.upper = 0
+		opts = append(opts, "workdir="+s.path(snap.ID, "work"), "upperdir="+s.path(snap.ID, "fs"))
+	}
+	opts = append(opts, "lowerdir="+strings.Join(lower, ":"))
+	return []mount.Mount{{Type: "overlay", Source: "overlay", Options: append(opts, o.options(l)...)}}, nil
+}
+
+func (d *overlayDriver) mount(snap storage.Snapshot, volatile bool, o MountOptions) (int, error) {
+	return d.fs.mountSnapshot(d.s, snap, volatile, false, o, d.fsDir)
+}
+
+// mountSnapshot mounts a snapshot whose layers the function layer opens; attach: they are on
+// detached mounts.
+func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatile, attach bool, mo MountOptions, layer func(id string) (int, error)) (int, error) {
+	var fds directories
+	defer fds.close()
+	dir, err := s.dir(snap.ID)
+	if err != nil {
+		return -1, err
+	}
+	fds.add(dir)
+	if len(snap.ParentIDs) == 0 {
+		fs, err := openPath(dir, "fs")
+		if err != nil {
+			return -1, err
+		}
+		return bindTree(fds.add(fs), snap.Kind, mo)
+	}
+	l := layers{upper: -1, work: -1, attach: attach, volatile: volatile}
+	for _, id := range snap.ParentIDs {
+		fd, err := layer(id)
+		if err != nil {
+			return -1, err
+		}
+		fds.add(fd)
+		if len(snap.ParentIDs) == 1 && snap.Kind == snapshots.KindView {
+			return bindTree(fd, snap.Kind, mo)
+		}
+		if mo.UserNS != nil {
+			if fd, err = cloneLayer(fd, true, mo.userNS()); err != nil {
+				return -1, fmt.Errorf("map the ids of layer %s: %w", id, err)
+			}
+			fds.add(fd)
+			l.attach = true
+		}
+		l.lower = append(l.lower, fd)
+	}
+	if snap.Kind == snapshots.KindActive {
+		if err := s.prepareVolatile(snap.ID, volatile); err != nil {
+			return -1, err
+		}
+		upper := dir
+		if mo.UserNS != nil {
+			// overlayfs wants both of its directories on one mount.
+			if upper, err = cloneLayer(dir, false, mo.userNS()); err != nil {
+				return -1, fmt.Errorf("map the ids of the upper directory: %w", err)
+			}
+			fds.add(upper)
+			if !o.detached {
+				name, point, err := o.point()
+				if err != nil {
+					return -1, err
+				}
+				defer o.unpoint(name)
+				err = linux.MoveMount(upper, point)
+				unix.Close(point)
+				if err != nil {
+					return -1, err
+				}
+				if upper, err = openPath(o.mnt, name); err != nil {
+					return -1, err
+				}
+				fds.add(upper)
+			}
+		}
+		if l.upper, err = openPath(upper, "fs"); err != nil {
+			return -1, err
+		}
+		fds.add(l.upper)
+		if l.work, err = openPath(upper, "work"); err != nil {
+			return -1, err
+		}
+		fds.add(l.work)
+	}
+	fd, err := o.mount(l)
+	if err != nil || !mo.ReadOnly {
+		return fd, err
+	}
+	if err := linux.SetAttr(fd, linux.Attr{Set: unix.MOUNT_ATTR_RDONLY, UserNS: -1}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (d *overlayDriver) layer(id string, _ snapshots.Kind) (int, error) { return d.fsDir(id) }
+
+// fsDir opens a layer's directory.
+func (d *overlayDriver) fsDir(id string) (int, error) {
+	return linux.OpenBeneath(d.s.snapsDir, id+"/fs", unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+func (d *overlayDriver) verify(dir int, kind snapshots.Kind) error {
+	return verifyDirs(dir, "fs", map[snapshots.Kind]string{snapshots.KindActive: "work"}[kind])
+}
+
+// verifyDirs says which of the directories is not there.
+func verifyDirs(dir int, names ...string) error {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		fd, err := openPath(dir, name)
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+func (d *overlayDriver) needs(kind snapshots.Kind) []string {
+	if kind == snapshots.KindActive {
+		return []string{"fs", "work", volatileBoot}
+	}
+	return []string{"fs"}
+}
+
+func (d *overlayDriver) holds(string) bool { return false }
+func (d *overlayDriver) forget(string)     {}
+func (d *overlayDriver) close() error      { return nil }
+
+// volatileBoot in a snapshot's directory holds the boot in which it was mounted volatile.
+const volatileBoot = "volatile"
+
+// prepareVolatile makes a volatile snapshot ready to be mounted. overlayfs marks the work
+// directory of a volatile mount and refuses it ever after, as it cannot know whether the host went
+// down in between. We can: by the boot's id.
+func (s *Snapshotter) prepareVolatile(id string, volatile bool) error {
+	if !volatile {
+		return nil
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	dir, err := s.dir(id)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	switch before, err := readSmall(dir, volatileBoot); {
+	case errors.Is(err, unix.ENOENT):
+		fd, err := linux.CreateBeneath(dir, volatileBoot, unix.O_WRONLY|unix.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = unix.Write(fd, boot)
+		unix.Close(fd)
+		return err
+	case err != nil:
+		return err
+	case before != string(boot):
+		return errors.New("it is volatile and the host was restarted since: what was written may be lost; remove it")
+	}
+	marked, err := openPath(dir, "work/work/incompat/volatile")
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	unix.Close(marked)
+	if err := s.discard(dir, "work"); err != nil {
+		return err
+	}
+	return unix.Mkdirat(dir, "work", 0o700)
+}
