@@ -33,7 +33,20 @@ func copyTree(ctx context.Context, dst, src, scratch int) error {
 	}
 	c := &copier{at: at, links: links, reflink: true}
 	defer func() { unix.Close(c.at) }()
-	return walkTree(ctx, src, false, c)
+	if err := walkTree(ctx, src, false, c); err != nil {
+		return err
+	}
+	// The extra names count in st_nlink, so they are gone before the copy is seen.
+	entries, err := linux.ReadDir(links)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := unix.Unlinkat(links, e.Name, 0); err != nil {
+			return fmt.Errorf("unlink links/%s: %w", e.Name, err)
+		}
+	}
+	return unix.Unlinkat(scratch, "links", unix.AT_REMOVEDIR)
 }
 
 // copier is a visitor that makes in at, a directory of the copy, what it sees in the original. The

@@ -42,7 +42,7 @@ func (d *nativeDriver) fill(ctx context.Context, dir int, snap storage.Snapshot)
 	if err := copyTree(ctx, fs, parent, dir); err != nil {
 		return fmt.Errorf("copy the parent's files: %w", err)
 	}
-	return d.s.discard(dir, "links")
+	return nil
 }
 
 func (d *nativeDriver) seal(ctx context.Context, dir int, _ string) (snapshots.Usage, error) {

@@ -174,7 +174,7 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 		}
 		return bindTree(fds.add(fs), snap.Kind, mo)
 	}
-	l := layers{upper: -1, work: -1, attach: attach, volatile: volatile}
+	l := layers{upper: -1, work: -1, attach: attach, volatile: volatile, mapped: mo.UserNS != nil}
 	for _, id := range snap.ParentIDs {
 		fd, err := layer(id)
 		if err != nil {
@@ -204,6 +204,13 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 				return -1, fmt.Errorf("map the ids of the upper directory: %w", err)
 			}
 			fds.add(upper)
+			var st unix.Stat_t
+			if err := unix.Fstat(upper, &st); err != nil {
+				return -1, err
+			}
+			if st.Uid == overflowID || st.Gid == overflowID {
+				return -1, errors.New("the user namespace does not map root, who owns overlayfs' work directory")
+			}
 			if !o.detached {
 				name, point, err := o.point()
 				if err != nil {
@@ -240,6 +247,9 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 	}
 	return fd, nil
 }
+
+// overflowID stands for an id that has no mapping (/proc/sys/kernel/overflowuid, by default).
+const overflowID = 65534
 
 func (d *overlayDriver) layer(id string, _ snapshots.Kind) (int, error) { return d.fsDir(id) }
 

@@ -48,12 +48,14 @@ type layers struct {
 	volatile    bool
 	// attach: some of the lower directories are on detached mounts.
 	attach bool
+	// mapped: the upper directory is id-mapped.
+	mapped bool
 }
 
 var errTooDeep = errors.New("more than 500 layers, overlayfs takes no more")
 
 // mount makes a detached overlay mount.
-func (o *overlayfs) mount(l layers) (_ int, err error) {
+func (o *overlayfs) mount(l layers) (int, error) {
 	if len(l.lower) > 500 {
 		return -1, errTooDeep
 	}
@@ -67,6 +69,43 @@ func (o *overlayfs) mount(l layers) (_ int, err error) {
 		// The overlay has clones of the layers' mounts: these can go.
 		defer leave()
 	}
+	if l.mapped && l.upper >= 0 {
+		// overlayfs makes its own files (the work directory, whiteouts) as the user who made the
+		// mount, and that user must be one whom the mapping knows. The work directory is ours, so
+		// its owner as the mapping shows it is who we are inside.
+		var st unix.Stat_t
+		if err := unix.Fstat(l.work, &st); err != nil {
+			return -1, fmt.Errorf("stat the work directory: %w", err)
+		}
+		fd := -1
+		err := linux.AsFSUser(int(st.Uid), int(st.Gid), func() (err error) { fd, err = o.mountLayers(l); return err })
+		return writable(fd, err)
+	}
+	fd, err := o.mountLayers(l)
+	if l.upper < 0 {
+		return fd, err
+	}
+	return writable(fd, err)
+}
+
+// writable refuses a mount that overlayfs made read-only, which is what it does, without an error,
+// when it cannot use its work directory.
+func writable(fd int, err error) (int, error) {
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Statfs_t
+	if err = linux.Retry(func() error { return unix.Fstatfs(fd, &st) }); err == nil && st.Flags&unix.ST_RDONLY != 0 {
+		err = errors.New("overlayfs cannot use its work directory and made the mount read-only (the kernel's log has the reason)")
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (o *overlayfs) mountLayers(l layers) (_ int, err error) {
 	if o.method == byMount {
 		return o.mountString(l)
 	}
