@@ -40,15 +40,10 @@ func (s *Snapshotter) CommitAll(ctx context.Context, all ...Commitment) error {
 
 func (s *Snapshotter) commitAll(ctx context.Context, all []Commitment) error {
 	keys := make([]string, 0, len(all))
-	seen := make(map[string]bool)
 	for _, c := range all {
 		if err := validName("name", c.Name); err != nil {
 			return err
 		}
-		if seen[c.Key] {
-			return fmt.Errorf("the key %q is given twice: %w", c.Key, errdefs.ErrInvalidArgument)
-		}
-		seen[c.Key] = true
 		keys = append(keys, c.Key)
 	}
 	leave, err := s.enter()

@@ -31,7 +31,7 @@ func copyTree(ctx context.Context, dst, src, scratch int) error {
 	if err != nil {
 		return err
 	}
-	c := &copier{at: at, links: links, reflink: true}
+	c := &copier{at: at, links: links}
 	defer func() { unix.Close(c.at) }()
 	if err := walkTree(ctx, src, false, c); err != nil {
 		return err
@@ -52,11 +52,10 @@ func copyTree(ctx context.Context, dst, src, scratch int) error {
 // copier is a visitor that makes in at, a directory of the copy, what it sees in the original. The
 // copy is nobody else's: ".." leads back.
 type copier struct {
-	at      int
-	links   int // directory with one name for each file with several, by its inode number
-	depth   int
-	reflink bool
-	buf     []byte
+	at    int
+	links int // directory with one name for each file with several, by its inode number
+	depth int
+	buf   []byte
 }
 
 func (c *copier) enter(_, _ int, name string, _ *unix.Stat_t) error {
@@ -141,18 +140,9 @@ func (c *copier) copyFile(parent int, name string, st *unix.Stat_t) error {
 	return copyLinkAttributes(c.at, parent, name, st)
 }
 
-// copyData copies size bytes: by sharing blocks, else only what is not a hole.
+// copyData copies size bytes but for holes. copy_file_range(2) shares blocks where the file system
+// can, as FICLONE does.
 func (c *copier) copyData(dst, src int, size int64) error {
-	if c.reflink && size > 0 {
-		switch err := linux.Reflink(dst, src); err {
-		case nil:
-			return nil
-		case unix.EOPNOTSUPP, unix.EXDEV, unix.EINVAL, unix.ENOTTY, unix.ENOSYS:
-			c.reflink = false // the file system has none
-		default:
-			return err
-		}
-	}
 	in, out := reader{fd: src}, dst
 	for in.off < size {
 		if _, err := in.SkipHole(size - in.off); err != nil {

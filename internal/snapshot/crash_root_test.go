@@ -233,6 +233,7 @@ func TestRootCrash(t *testing.T) {
 		}
 		for _, step := range steps {
 			t.Run(step, func(t *testing.T) {
+				t.Parallel()
 				root := t.TempDir()
 				_, done := crash(t, root, driver, step)
 				intact(t, root, driver, done)

@@ -182,7 +182,7 @@ func mountErofs(file int) (int, error) {
 	}
 	fd, err := fs.Mount(unix.MOUNT_ATTR_RDONLY)
 	if errors.Is(err, unix.ENOTBLK) {
-		return -1, fmt.Errorf("this kernel mounts EROFS from block devices only, from files since Linux 6.12: %w", err)
+		return -1, fmt.Errorf("EROFS cannot be mounted from a file here (it needs Linux 6.12, and a store that is not itself on an overlay): %w", err)
 	}
 	return fd, err
 }

@@ -114,6 +114,9 @@ func (o *overlayfs) mountLayers(l layers) (_ int, err error) {
 		return -1, err
 	}
 	defer fs.Close()
+	if err := fs.String("source", "overlay"); err != nil { // what df and mountinfo show
+		return -1, err
+	}
 	layer := func(key string, fd int) error {
 		if o.method == byName {
 			return fs.String(key, linux.FDPath(fd))

@@ -456,6 +456,15 @@ func TestRootLayerMethods(t *testing.T) {
 					must(t, s.Create(ctx, snapshots.KindActive, "c", "two"))
 					dir, _ := mounted(t, s, "c", MountOptions{})
 					write(t, dir+"/c", "3")
+					// The kernel shows the names that it was given.
+					if got, want := strings.Contains(overlayOptionsOf(t, dir), "=/proc/self/fd/"), m != byDescriptor; got != want {
+						t.Errorf("layers given by name: %v, want %v", got, want)
+					}
+					if driver == EROFS && m == byDescriptor {
+						if got := strings.Contains(overlayOptionsOf(t, dir), root+"/mnt/tmp-"); got == detached {
+							t.Errorf("the images were attached for the mount: %v, want %v", got, !detached)
+						}
+					}
 					if b, err := os.ReadFile(dir + "/b"); err != nil || string(b) != "2" {
 						t.Errorf("b: %q %v", b, err)
 					}
@@ -472,9 +481,35 @@ func TestRootLayerMethods(t *testing.T) {
 	}
 }
 
+// overlayOptionsOf attaches a clone of a mount for a moment and reads its line in mountinfo.
+func overlayOptionsOf(t *testing.T, path string) string {
+	t.Helper()
+	root, err := unix.Open(path+"/.", unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(root)
+	clone, err := linux.CloneTree(root)
+	must(t, err)
+	defer unix.Close(clone)
+	point := t.TempDir()
+	pfd, err := unix.Open(point, unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(pfd)
+	must(t, linux.MoveMount(clone, pfd))
+	defer unix.Unmount(point, unix.MNT_DETACH)
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, " "+point+" ") {
+			return line
+		}
+	}
+	t.Fatal("the mount is not in mountinfo")
+	return ""
+}
+
 // TestRootDepth: more layers than a page of mount options holds names for.
 func TestRootDepth(t *testing.T) {
-	const depth = 480
+	const depth = 300 // "/proc/self/fd/123:" makes 17 bytes of 4096
 	for _, driver := range []string{Overlay, EROFS} {
 		t.Run(driver, func(t *testing.T) {
 			ctx := context.Background()

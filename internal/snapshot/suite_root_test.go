@@ -53,6 +53,7 @@ func TestRootContainerdSuite(t *testing.T) {
 			name = "overlayfs"
 		}
 		t.Run(d, func(t *testing.T) {
+			t.Parallel()
 			testsuite.SnapshotterSuite(t, name, func(ctx context.Context, root string) (snapshots.Snapshotter, func() error, error) {
 				sn, err := Open(Config{Root: root, Driver: d, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 				if err != nil {
