@@ -156,12 +156,3 @@ func Detach(dir int, name string) error {
 	}
 	return nil
 }
-
-// IsMountRoot says whether fd is the root of a mount (statx(2), since Linux 5.8).
-func IsMountRoot(fd int) (bool, error) {
-	var st unix.Statx_t
-	if err := Retry(func() error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st) }); err != nil {
-		return false, fmt.Errorf("statx: %w", err)
-	}
-	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
-}

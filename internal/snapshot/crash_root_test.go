@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -87,6 +88,11 @@ func scenario(root, driver, dieAt string) error {
 		if err := os.WriteFile(fmt.Sprintf("%s/file-%d", linux.FDPath(int(m.Fd())), i), layerContent(i), 0o644); err != nil {
 			return err
 		}
+		// The second layer's directory hides the first's.
+		d := linux.FDPath(int(m.Fd())) + "/d"
+		if err := errors.Join(os.RemoveAll(d), os.Mkdir(d, 0o755), os.WriteFile(fmt.Sprintf("%s/%d", d, i), nil, 0o644)); err != nil {
+			return err
+		}
 		m.Close()
 		if err := s.Commit(ctx, name, key); err != nil {
 			return err
@@ -99,6 +105,14 @@ func scenario(root, driver, dieAt string) error {
 	say("done container")
 	if _, err := s.View(ctx, "view", "layer-2"); err != nil {
 		return err
+	}
+	v, err := s.Mount(ctx, "view", MountOptions{})
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(linux.FDPath(int(v.Fd())) + "/d")
+	if v.Close(); err != nil || len(entries) != 1 || entries[0].Name() != "2" {
+		return fmt.Errorf("the second layer's directory has %v (%v), want 2 alone", entries, err)
 	}
 	if driver == EROFS {
 		if err := s.Create(ctx, snapshots.KindActive, "direct", ""); err != nil {
@@ -240,6 +254,19 @@ func TestRootCrash(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestRootUserNamespace: a hulld of an ordinary user has its store in a user namespace, where
+// overlayfs keeps its marks in user.overlay attributes.
+func TestRootUserNamespace(t *testing.T) {
+	root := t.TempDir()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), crashRoot+"="+root, crashDriver+"="+Overlay, crashAt+"=")
+	one := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, UidMappings: one, GidMappings: one}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the scenario in a user namespace: %v\n%s", err, out)
+	}
 }
 
 // loopFS makes a small ext4 in a file and mounts it.
