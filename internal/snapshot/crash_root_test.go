@@ -270,7 +270,7 @@ func TestRootUserNamespace(t *testing.T) {
 }
 
 // loopFS makes a small ext4 in a file and mounts it.
-func loopFS(t *testing.T, mib int) (image, dir string) {
+func loopFS(t testing.TB, mib int) (image, dir string) {
 	t.Helper()
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
 		t.Skip("mkfs.ext4 is not installed")
@@ -286,7 +286,7 @@ func loopFS(t *testing.T, mib int) (image, dir string) {
 	return image, mountLoop(t, image)
 }
 
-func mountLoop(t *testing.T, image string) string {
+func mountLoop(t testing.TB, image string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
