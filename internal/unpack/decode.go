@@ -1,0 +1,75 @@
+package unpack
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// source is the stream as it comes: counted, and summed if asked.
+type source struct {
+	r   io.Reader
+	n   int64
+	sum hash.Hash
+	err error // of r, if it is not io.EOF: told apart from a decoder's
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.n += int64(n)
+	if s.sum != nil {
+		s.sum.Write(b[:n])
+	}
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// sourceBuffer is how much is read at once from the stream.
+const sourceBuffer = 128 << 10
+
+// decoder returns the uncompressed stream, what compression it has, and a function
+// that ends the decoder's goroutines.
+func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) {
+	head, err := br.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, "", nil, err
+	}
+	is := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
+	switch {
+	case is("\x1f\x8b"):
+		z, err := gzip.NewReader(br)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return z, "gzip", func() {}, nil
+	case is("\x28\xb5\x2f\xfd"), len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18":
+		z, err := zstd.NewReader(br, zstd.WithDecoderMaxWindow(uint64(min(max(window, zstd.MinWindowSize), 1<<32))),
+			zstd.WithDecoderConcurrency(zstdThreads), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return z, "zstd", z.Close, nil
+	case is("BZh"):
+		return bzip2.NewReader(br), "bzip2", func() {}, nil
+	case is("\xfd7zXZ\x00"):
+		return nil, "", nil, fmt.Errorf("compressed with xz, which Hull does not read; gzip, zstd and bzip2 it does: %w", ErrArchive)
+	case len(head) == 0:
+		return nil, "", nil, fmt.Errorf("an empty stream: %w", ErrArchive)
+	}
+	return br, "tar", func() {}, nil
+}
+
+// zstdThreads: two let the decoder work ahead of itself by one block, which is as much
+// as the two cores of a small host have use for beside the thread that makes files.
+const zstdThreads = 2
+
+func newSum() hash.Hash { return sha256.New() }

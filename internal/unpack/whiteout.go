@@ -1,0 +1,87 @@
+package unpack
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// isWhiteout says whether something is what overlayfs takes for a whiteout
+// (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
+func isWhiteout(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
+
+func (x *extractor) opaqueXattr() string {
+	if x.o.UserXattr {
+		return "user.overlay.opaque"
+	}
+	return "trusted.overlay.opaque"
+}
+
+// setOpaque hides the content that the lower layers have for a directory.
+func (x *extractor) setOpaque(d *dir) error {
+	if err := unix.Fsetxattr(d.fd, x.opaqueXattr(), []byte("y"), 0); err != nil {
+		return fmt.Errorf("marking the directory %s opaque: %w", quote(d.path), err)
+	}
+	d.opaque, d.dirty = true, true
+	return nil
+}
+
+// makeOpaque applies ".wh..wh..opq": the lower layers' content of d goes, this archive's stays,
+// whether it came before or comes after.
+func (x *extractor) makeOpaque(d *dir) error {
+	if x.o.Whiteouts == Overlay {
+		return x.setOpaque(d)
+	}
+	d.pins++
+	defer func() { d.pins-- }()
+	names, err := x.names(d, 0)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if _, err := x.purge(d.path, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeWhiteout applies ".wh.NAME": what the lower layers have of that name goes.
+func (x *extractor) makeWhiteout(p *dir, name string) error {
+	if x.o.Whiteouts == Apply {
+		_, err := x.purge(p.path, name)
+		return err
+	}
+	if p.opaque {
+		return nil // nothing below to hide, and overlayfs would list the whiteout there
+	}
+	err := unix.Mknodat(p.fd, name, unix.S_IFCHR, 0)
+	if err == unix.EEXIST {
+		// A whiteout applies to the layers below only: what this archive has stays.
+		var st unix.Stat_t
+		if err := unix.Fstatat(p.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("looking at %s: %w", quote(name), err)
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return nil
+		}
+		path := joinPath(p.path, name)
+		d := x.get(path)
+		if d == nil {
+			if d, err = x.openDir(p, name, path); err != nil {
+				return fmt.Errorf("opening %s: %w", quote(path), err)
+			}
+			if err := x.add(d); err != nil {
+				return err
+			}
+		}
+		return x.setOpaque(d)
+	}
+	if err != nil {
+		return fmt.Errorf("making the whiteout of %s: %w", quote(joinPath(p.path, name)), err)
+	}
+	p.dirty = true
+	return nil
+}
