@@ -54,3 +54,4 @@ require (
 	google.golang.org/grpc v1.83.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+require github.com/klauspost/compress v1.20.4 // indirect

@@ -23,6 +23,7 @@ type entry struct {
 	magic   string // "ustar\x0000" if empty
 	patch   func(b []byte)
 	badSum  bool
+	signed  bool // check sum of signed bytes
 	noData  bool // the size without the data
 }
 
@@ -72,7 +73,7 @@ func (e entry) bytes() []byte {
 	if e.patch != nil {
 		e.patch(b)
 	}
-	seal(b)
+	seal(b, e.signed)
 	if e.badSum {
 		b[150] ^= 1
 	}
@@ -83,11 +84,15 @@ func (e entry) bytes() []byte {
 }
 
 // seal writes the check sum of a header.
-func seal(b []byte) {
+func seal(b []byte, signed bool) {
 	copy(b[148:156], "        ")
 	sum := 0
 	for _, c := range b[:512] {
-		sum += int(c)
+		if signed {
+			sum += int(int8(c))
+		} else {
+			sum += int(c)
+		}
 	}
 	copy(b[148:156], fmt.Sprintf("%06o\x00 ", sum))
 }

@@ -10,5 +10,5 @@
 //
 // An archive that is accepted does no harm: what it names lies inside the root, and List shows what it made.
 // Cases with Bomb set never end, or end after terabytes: the entry point must have limits
-// of 64 MiB and 10,000 entries (or whatever it has, if the test has the time).
+// of tens of MiB and thousands of entries (or whatever it has, if the test has the time).
 package hostiletar
