@@ -133,6 +133,9 @@ func (x *extractor) entries() error {
 	if x.tr.in.off == 0 {
 		return fmt.Errorf("an empty archive, without an end mark: %w", ErrArchive)
 	}
+	if err := x.hideRoot(); err != nil {
+		return err
+	}
 	// What follows the end mark is no part of the archive, but of its digest.
 	return x.tr.in.drain()
 }

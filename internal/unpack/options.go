@@ -142,7 +142,7 @@ type Stats struct {
 	Data, Entries int64
 	// By kind of entry.
 	Files, Dirs, Symlinks, Links, Nodes, Whiteouts int64
-	// Implied directories: needed by a name, given by no entry, and not known from Lowers. When it is not
+	// Implied: directories needed by a name and given by no entry, and an opaque root, without Lowers. When it is not
 	// 0 after an Overlay extraction without Lowers, extracting again with them gives what a
 	// complete root file system would have: attributes, and links in place of directories.
 	Implied int64

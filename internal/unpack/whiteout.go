@@ -32,6 +32,9 @@ func (x *extractor) setOpaque(d *dir) error {
 // whether it came before or comes after.
 func (x *extractor) makeOpaque(d *dir) error {
 	if x.o.Whiteouts == Overlay {
+		if d == x.root && !d.opaque && x.o.Lowers == nil {
+			x.st.Implied++ // see hideRoot
+		}
 		return x.setOpaque(d)
 	}
 	d.pins++
@@ -57,6 +60,36 @@ func (x *extractor) makeWhiteout(p *dir, name string) error {
 	if p.opaque {
 		return nil // nothing below to hide, and overlayfs would list the whiteout there
 	}
+	return x.hide(p, name)
+}
+
+// hideRoot hides each name that the lower layers have in the root, if the archive made that opaque:
+// overlayfs does not look at the mark of a layer's root.
+func (x *extractor) hideRoot() error {
+	if !x.root.opaque {
+		return nil
+	}
+	for _, l := range x.o.Lowers {
+		fd, err := openLow(int(l.Fd()), ".")
+		if err != nil {
+			return fmt.Errorf("opening the layer %s: %w", l.Name(), err)
+		}
+		names, err := readNames(fd, 0)
+		unix.Close(fd)
+		if err != nil {
+			return fmt.Errorf("listing the layer %s: %w", l.Name(), err)
+		}
+		for _, n := range names {
+			if err := x.hide(x.root, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hide makes a whiteout for overlayfs.
+func (x *extractor) hide(p *dir, name string) error {
 	err := unix.Mknodat(p.fd, name, unix.S_IFCHR, 0)
 	if err == unix.EEXIST {
 		// A whiteout applies to the layers below only: what this archive has stays.
