@@ -66,6 +66,10 @@ func TestRootHostileCorpus(t *testing.T) {
 	}
 	fds := countFDs(t)
 	var golden bytes.Buffer
+	var above []string // the canary's parents, quoted: they depend on the machine
+	for dir := filepath.Dir(canary.Path); dir != "/"; dir = filepath.Dir(dir) {
+		above = append(above, fmt.Sprintf("%q", dir[1:]), fmt.Sprintf(`/root%s"`, dir))
+	}
 	seen := make(map[string]bool)
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
@@ -102,6 +106,9 @@ func TestRootHostileCorpus(t *testing.T) {
 			fmt.Fprintf(&golden, "%s: %s\n", c.Name, verdict)
 			var lines []string
 			for _, l := range trees[Overlay] {
+				if slices.ContainsFunc(above, func(dir string) bool { return strings.Contains(l, dir) }) {
+					continue
+				}
 				lines = append(lines, strings.ReplaceAll(l, strings.Trim(canary.Path, "/"), "CANARY"))
 			}
 			slices.Sort(lines)
@@ -118,14 +125,12 @@ func TestRootHostileCorpus(t *testing.T) {
 	}
 }
 
-// checkGolden compares with a file of testdata; lines about the parents of the canary's
-// path, which depend on the machine, and about long paths are left out.
+// checkGolden compares with a file of testdata; lines about long paths are left out.
 func checkGolden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	var b bytes.Buffer
 	for line := range bytes.Lines(got) {
-		if !bytes.Contains(line, []byte("tmp")) && !bytes.Contains(line, []byte("Test")) &&
-			!bytes.Contains(line, []byte("…(")) && !bytes.Contains(line, []byte("d/d/d/")) {
+		if !bytes.Contains(line, []byte("…(")) && !bytes.Contains(line, []byte("d/d/d/")) {
 			b.Write(line)
 		}
 	}

@@ -36,8 +36,9 @@ func (s *source) Read(b []byte) (int, error) {
 // sourceBuffer is how much is read at once from the stream.
 const sourceBuffer = 128 << 10
 
-// decoder returns the uncompressed stream, what compression it has, and a function
-// that ends the decoder's goroutines.
+// decoder is one goroutine's work, the caller's, for each format: a panic of a decoder on hostile
+// bytes can be recovered there, and parallel layers use the other cores. It returns the
+// uncompressed stream, what compression it has, and a function that frees the decoder.
 func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) {
 	head, err := br.Peek(6)
 	if err != nil && err != io.EOF {
@@ -53,7 +54,7 @@ func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) 
 		return z, "gzip", func() {}, nil
 	case is("\x28\xb5\x2f\xfd"), len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18":
 		z, err := zstd.NewReader(br, zstd.WithDecoderMaxWindow(uint64(min(max(window, zstd.MinWindowSize), 1<<32))),
-			zstd.WithDecoderConcurrency(zstdThreads), zstd.WithDecoderLowmem(true))
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -67,9 +68,5 @@ func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) 
 	}
 	return br, "tar", func() {}, nil
 }
-
-// zstdThreads: two let the decoder work ahead of itself by one block, which is as much
-// as the two cores of a small host have use for beside the thread that makes files.
-const zstdThreads = 2
 
 func newSum() hash.Hash { return sha256.New() }

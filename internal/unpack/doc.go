@@ -47,7 +47,8 @@
 // Extract reads r to its end, also past the end mark of the archive, so that Stats.DiffID and
 // Stats.Digest cover every byte. It returns when nothing uses r, dir or a descriptor of its own
 // any more; a Read of r that blocks must return when ctx ends. The directory belongs to the call:
-// nobody else may write below it meanwhile. After an error, a directory that was empty is empty again; one that was
+// if somebody else changes it meanwhile (a container whose files `cp` writes), what is made in it is
+// undefined, but nothing outside is read or changed. After an error, a directory that was empty is empty again; one that was
 // not holds part of the archive. Errors are one sentence; errors.Is tells ErrArchive (the bytes
 // are refused), ErrLimit (a bound was hit; also ErrArchive) and ErrNeedsLower from errors of the system.
 package unpack

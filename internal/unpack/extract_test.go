@@ -80,8 +80,8 @@ func FuzzExtract(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range hostiletar.Corpus(canary.Path) {
-		if !c.Bomb {
+	for i, c := range hostiletar.Corpus(canary.Path) {
+		if !c.Bomb && i%7 == 0 { // the corpus itself has its own tests
 			data, _ := io.ReadAll(io.LimitReader(c.Archive(), 16<<10))
 			f.Add(data, byte(0))
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -305,8 +306,7 @@ func (x *extractor) place(p *dir, base, path string, make func() error, hasMode 
 		}
 	}
 	if hasMode && (!x.umaskFree || !p.ours) {
-		// It was just made and is no link, and nobody else is here: nothing is followed.
-		if err := unix.Fchmodat(p.fd, base, x.mode()&0o777, 0); err != nil {
+		if err := chmodNode(p.fd, base, x.mode()&0o777); err != nil {
 			return fmt.Errorf("changing the mode: %w", err)
 		}
 	}
@@ -350,6 +350,29 @@ func setTimes(fd int, atime, mtime unix.Timespec) error {
 		return errno
 	}
 	return nil
+}
+
+// chmodNode sets the mode of a fifo or device without following a link that may stand there by now.
+func chmodNode(dirfd int, name string, mode uint32) error {
+	err := unix.Fchmodat(dirfd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+		return err
+	}
+	// Before Linux 6.6 there is no fchmodat2(2), and fchmod(2) takes no O_PATH descriptor: the
+	// file behind one is reached through procfs, by number.
+	fd, err := retry(func() (int, error) { return unix.Openat(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.ELOOP
+	}
+	return unix.Fchmodat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), mode, 0)
 }
 
 var errMissing = errors.New("it is not there")

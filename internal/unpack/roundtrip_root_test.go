@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hull-dev/hull/internal/unpack/hostiletar"
 	"golang.org/x/sys/unix"
 )
 
@@ -296,7 +297,7 @@ func TestRootSwap(t *testing.T) {
 	}()
 	d := open(t, root)
 	changed := int64(0)
-	for range 2000 {
+	for range 1000 {
 		var b bytes.Buffer
 		st, err := Write(context.Background(), &b, d, WriteOptions{})
 		if err != nil {
@@ -312,6 +313,107 @@ func TestRootSwap(t *testing.T) {
 	close(stop)
 	<-stopped
 	t.Logf("%d files changed while they were read", changed)
+}
+
+// TestRootExtractSwap: an archive extracted into a tree that a hostile program changes all the time touches
+// nothing outside (CVE-2018-15664).
+func TestRootExtractSwap(t *testing.T) {
+	base := t.TempDir()
+	canary, err := hostiletar.NewCanary(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(base, "root")
+	for _, d := range []string{root, root + "/d", root + "/d/dir"} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../canary", root+"/l"); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, root+"/d") // the directory, whatever its name
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			unix.Renameat2(unix.AT_FDCWD, root+"/d", unix.AT_FDCWD, root+"/l", unix.RENAME_EXCHANGE)
+			unix.Renameat2(int(d.Fd()), "file", int(d.Fd()), "link", unix.RENAME_EXCHANGE)
+		}
+	}()
+	own := file("d/file", "evil")
+	own.Mode, own.Uid = 0o777, 7
+	data := archive(t, dirEntry("d/dir"), own, symlink("d/link", "../../canary/file"), tar.Header{Typeflag: tar.TypeFifo, Name: "d/x", Mode: 0o777, Uid: 7},
+		file("d/dir/file", "evil"), hardlink("d/h", "d/file"), file("d/passwd", "evil"))
+	fine := 0
+	for range 500 {
+		if _, err := extractTo(t, root, bytes.NewReader(data), asRoot); err == nil {
+			fine++
+		}
+		if err := canary.Check(); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+	t.Logf("%d extractions of 500 were not disturbed", fine)
+}
+
+// TestRootDebian: part of this machine's Debian is extracted as GNU tar does it, and written so that GNU
+// tar gets the same from it.
+func TestRootDebian(t *testing.T) {
+	base := t.TempDir()
+	image := filepath.Join(base, "debian.tar")
+	parts := []string{"usr/sbin", "usr/lib/apt", "usr/lib/systemd", "usr/share/zoneinfo"}
+	args := []string{"-C", "/", "-cf", image, "--format=pax", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--ignore-failed-read", "--warning=none"}
+	for _, p := range parts {
+		if _, err := os.Stat("/" + p); err == nil {
+			args = append(args, p)
+		}
+	}
+	var changed *exec.ExitError
+	if out, err := exec.Command("tar", args...).CombinedOutput(); err != nil && !(errors.As(err, &changed) && changed.ExitCode() == 1) {
+		t.Fatalf("tar -c: %v: %s", err, out)
+	}
+	plain, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gnuTar := func(file string) map[string]string {
+		dir := t.TempDir()
+		if out, err := exec.Command("tar", "-C", dir, "-xpf", file, "--numeric-owner", "--xattrs", "--xattrs-include=*").CombinedOutput(); err != nil {
+			t.Fatalf("tar -x: %v: %s", err, out)
+		}
+		return treeOf(t, dir, "above")
+	}
+	want := gnuTar(image)
+	dir := t.TempDir()
+	o := asRoot
+	o.Whiteouts = Overlay
+	st, err := extractTo(t, dir, bytes.NewReader(plain), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.DiffID != sumOf(plain) || st.DroppedXattrs != 0 {
+		t.Errorf("%+v", st)
+	}
+	sameTrees(t, "extracted", treeOf(t, dir, "above"), want)
+	again := filepath.Join(base, "again.tar")
+	f, err := os.Create(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(context.Background(), f, open(t, dir), WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	sameTrees(t, "written", gnuTar(again), want)
 }
 
 // TestRootRefusedUppers: an upperdir whose content is elsewhere, and names that mean something else in a layer.

@@ -28,6 +28,9 @@ func treeOf(t testing.TB, root string, lessOf ...string) map[string]string {
 			return err
 		}
 		rel, _ := filepath.Rel(root, path)
+		if slices.Contains(lessOf, "above") && (rel == "." || rel == "usr" || rel == "usr/share" || rel == "usr/lib") {
+			return nil // no entries: made by whoever extracts
+		}
 		kind := st.Mode & unix.S_IFMT
 		var b strings.Builder
 		fmt.Fprintf(&b, "%o %d:%d", st.Mode, st.Uid, st.Gid)

@@ -99,7 +99,7 @@ func List(root string) ([]string, error) {
 			return err
 		}
 		rel := path[len(root)+1:]
-		if len(rel) > 80 {
+		if len(rel) > 300 {
 			rel = fmt.Sprintf("%s…(%d)", rel[:40], len(rel))
 		}
 		out = append(out, fmt.Sprintf(line, rel))
