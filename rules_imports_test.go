@@ -34,6 +34,7 @@ var layers = []struct {
 	{"internal/ocispec", nil},
 	{"internal/userdb", []string{"internal/linux"}},
 	{"internal/seal", nil}, // runs before the Go runtime: system calls only
+	{"internal/unpack", nil},
 	{"internal/linux", nil},
 	{"test", nil}, // black-box suites: they see Hull only from outside
 }

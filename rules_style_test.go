@@ -132,8 +132,8 @@ var callsByString = map[string][]string{
 	"filepath": {"EvalSymlinks", "Walk", "WalkDir", "Glob"},
 }
 
-// runtimePackages run with paths that a container's file system can influence.
-var runtimePackages = []string{"internal/ociruntime", "internal/criu", "internal/launch", "internal/keel"}
+// runtimePackages run with paths that a container's file system, or an archive, can influence.
+var runtimePackages = []string{"internal/ociruntime", "internal/criu", "internal/launch", "internal/keel", "internal/unpack"}
 
 const pathLedger = "docs/dev/path-strings.txt"
 

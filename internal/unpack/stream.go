@@ -42,6 +42,7 @@ type stream struct {
 	bytes       int64
 	compression string
 	diff        hash.Hash
+	digest      bool // of the stream as it came
 	wg          sync.WaitGroup
 }
 
@@ -51,7 +52,7 @@ var buffers = sync.Pool{New: func() any { return &chunk{buf: make([]byte, chunkS
 // startStream starts the pipeline; the caller must call finish.
 func startStream(ctx context.Context, r io.Reader, limits Limits, digest bool) *stream {
 	s := &stream{
-		ctx: ctx, limits: limits, src: source{r: r}, diff: newSum(), stop: make(chan struct{}),
+		ctx: ctx, limits: limits, src: source{r: r}, diff: newSum(), digest: digest, stop: make(chan struct{}),
 		free: make(chan *chunk, chunks), full: make(chan *chunk, chunks), sums: make(chan *chunk, chunks),
 	}
 	if digest {
@@ -92,6 +93,9 @@ func (s *stream) produce() (err error) {
 	}
 	defer end()
 	s.compression = compression
+	if compression == "tar" {
+		s.src.sum = nil // the same bytes: one sum is enough
+	}
 	for {
 		var c *chunk
 		select {
@@ -212,7 +216,10 @@ func (s *stream) finish() {
 func (s *stream) stats(st *Stats) {
 	st.Bytes, st.StreamBytes, st.Compression = s.bytes, s.src.n, s.compression
 	s.diff.Sum(st.DiffID[:0])
-	if s.src.sum != nil {
+	switch {
+	case s.src.sum != nil:
 		s.src.sum.Sum(st.Digest[:0])
+	case s.digest:
+		st.Digest = st.DiffID
 	}
 }
