@@ -55,3 +55,4 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 require github.com/klauspost/compress v1.20.4 // indirect
+require github.com/klauspost/compress v1.20.4
