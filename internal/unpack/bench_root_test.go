@@ -168,3 +168,14 @@ func BenchmarkRead(b *testing.B) {
 		s.finish()
 	}
 }
+
+// BenchmarkRootSmallest is what an extraction costs beside its files: the thread, the cage, the pipeline.
+func BenchmarkRootSmallest(b *testing.B) {
+	data := archive(b)
+	root := b.TempDir()
+	for b.Loop() {
+		if _, err := extractTo(b, root, bytes.NewReader(data), Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -22,7 +22,6 @@ type extractor struct {
 	lowers    lowers
 	umaskFree bool   // new files get exactly the mode they are made with
 	uid, gid  uint32 // what new files get by themselves
-	lookOnly  bool   // parent makes nothing
 	created   *pathSet
 	// When to look at the free space again.
 	nextData, nextEntries int64

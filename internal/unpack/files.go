@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -115,8 +114,7 @@ func (x *extractor) directory(p *dir, base, path string) error {
 	if err != nil {
 		return err
 	}
-	d, err := x.makeDir(p, base, path, a)
-	if err != unix.EEXIST {
+	if _, err = x.makeDir(p, base, path, a); err != unix.EEXIST {
 		return err
 	}
 	there, hidden, err := x.replace(p, base, path)
@@ -129,13 +127,9 @@ func (x *extractor) directory(p *dir, base, path string) error {
 		_, err = x.makeDir(p, base, path, a)
 		return err
 	}
-	if d = x.get(path); d == nil {
-		if d, err = x.openDir(p, base, path); err != nil {
-			return err
-		}
-		if err := x.add(d); err != nil {
-			return err
-		}
+	d, err := x.child(p, base, path)
+	if err != nil {
+		return err
 	}
 	ours := d.ours
 	d.ours = false // it may have anything: set all of it
@@ -374,5 +368,3 @@ func chmodNode(dirfd int, name string, mode uint32) error {
 	}
 	return unix.Fchmodat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), mode, 0)
 }
-
-var errMissing = errors.New("it is not there")

@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -22,13 +21,9 @@ func (x *extractor) link(p *dir, base, path string) error {
 	p.pins++
 	defer func() { p.pins-- }()
 	tp, tbase := splitPath(target)
-	// Without lower layers a parent that is missing means that the target is.
-	x.lookOnly = x.o.Lowers == nil
+	// This makes parents that are missing: the target may be in a lower layer, and if not, the
+	// archive is refused anyway.
 	t, err := x.parent(tp, h.name, true)
-	x.lookOnly = false
-	if errors.Is(err, errMissing) {
-		return x.noTarget()
-	}
 	if err != nil {
 		return err
 	}

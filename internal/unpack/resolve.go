@@ -166,6 +166,18 @@ func (t *dirs) at(path string) (*dir, error) {
 	return d, t.add(d)
 }
 
+// child returns the directory base in p, which is there.
+func (t *dirs) child(p *dir, base, path string) (*dir, error) {
+	if d := t.get(path); d != nil {
+		return d, nil
+	}
+	d, err := t.openDir(p, base, path)
+	if err != nil {
+		return nil, err
+	}
+	return d, t.add(d)
+}
+
 // nearest finds the open directory that is closest above path, and what is left of the path.
 func (t *dirs) nearest(path string) (*dir, string) {
 	for p := path; ; {
@@ -254,13 +266,10 @@ func (x *extractor) walk(p, raw string, follow bool) (*dir, error) {
 // step opens the component c of cur, making it if it is missing; or returns the target of the
 // link that it is.
 func (x *extractor) step(cur *dir, c, path, raw string) (*dir, string, error) {
-	if d := x.get(path); d != nil {
-		return d, "", nil
-	}
-	d, err := x.openDir(cur, c, path)
+	d, err := x.child(cur, c, path)
 	switch err {
 	case nil:
-		return d, "", x.add(d)
+		return d, "", nil
 	case unix.ENOENT:
 		return x.implied(cur, c, path, raw, false)
 	case unix.ENAMETOOLONG:
@@ -283,9 +292,6 @@ func (x *extractor) step(cur *dir, c, path, raw string) (*dir, string, error) {
 		}
 		return nil, target, nil
 	case x.o.Whiteouts == Overlay && isWhiteout(&st):
-		if x.lookOnly {
-			return nil, "", errMissing
-		}
 		// Hidden by this archive, and now a directory with nothing of the lower layers in it.
 		if err := unix.Unlinkat(cur.fd, c, 0); err != nil {
 			return nil, "", fmt.Errorf("%s: removing the whiteout %s: %w", quote(raw), quote(path), err)
@@ -298,9 +304,6 @@ func (x *extractor) step(cur *dir, c, path, raw string) (*dir, string, error) {
 // implied makes a directory that a name needs and no entry gave, as the lower layers have it;
 // or returns the target of the link that they have in its place.
 func (x *extractor) implied(cur *dir, c, path, raw string, hidden bool) (*dir, string, error) {
-	if x.lookOnly {
-		return nil, "", fmt.Errorf("%s: %w", quote(path), errMissing)
-	}
 	attrs := dirAttrs{mode: 0o755, atime: x.h.mtime, mtime: x.h.mtime}
 	var err error
 	attrs.uid, attrs.gid, err = x.owner(0, 0)

@@ -101,14 +101,9 @@ func (x *extractor) hide(p *dir, name string) error {
 			return nil
 		}
 		path := joinPath(p.path, name)
-		d := x.get(path)
-		if d == nil {
-			if d, err = x.openDir(p, name, path); err != nil {
-				return fmt.Errorf("opening %s: %w", quote(path), err)
-			}
-			if err := x.add(d); err != nil {
-				return err
-			}
+		d, err := x.child(p, name, path)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", quote(path), err)
 		}
 		return x.setOpaque(d)
 	}
