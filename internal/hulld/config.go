@@ -1,0 +1,153 @@
+package hulld
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is what hulld is told, by its configuration file and, with precedence, by flags.
+type Config struct {
+	DataRoot     string   `toml:"data-root"`
+	StateDir     string   `toml:"state-dir"`
+	Hosts        []string `toml:"hosts"` // unix:///PATH
+	LogFile      string   `toml:"log-file"`
+	LogLevel     string   `toml:"log-level"`
+	Snapshotter  string   `toml:"snapshotter"`  // "" chooses by probing
+	RegistryDirs string   `toml:"registry-dir"` // of HOST/hosts.toml files
+	Parallel     int      `toml:"max-concurrent-downloads"`
+}
+
+// defaultConfig is where the configuration file is looked for when --config does not say.
+const defaultConfig = "/etc/hull/hulld.toml"
+
+// maxConfig bounds the configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// errVersion is returned by parse for --version.
+var errVersion = errors.New("version")
+
+// parse reads flags and the configuration file. Usage goes to out.
+func parse(args []string, out io.Writer) (Config, error) {
+	var flags Config
+	var config string
+	var version bool
+	set := flag.NewFlagSet("hulld", flag.ContinueOnError)
+	set.SetOutput(out)
+	set.StringVar(&config, "config", defaultConfig, "configuration file (TOML, keys as the flags)")
+	set.StringVar(&flags.DataRoot, "data-root", "/var/lib/hull", "directory of images")
+	set.StringVar(&flags.StateDir, "state-dir", "/run/hull", "directory of the socket and the log")
+	set.Func("host", "socket to listen on, unix:///PATH; may be repeated (default unix://STATE-DIR/hull.sock)", func(s string) error {
+		flags.Hosts = append(flags.Hosts, s)
+		return nil
+	})
+	set.StringVar(&flags.LogFile, "log-file", "", "log, \"-\" for standard error (default STATE-DIR/hulld.log)")
+	set.StringVar(&flags.LogLevel, "log-level", "info", "debug, info, warn or error")
+	set.StringVar(&flags.Snapshotter, "snapshotter", "", "overlay, erofs or native (default: by probing)")
+	set.StringVar(&flags.RegistryDirs, "registry-dir", "/etc/hull/certs.d", "directory of HOST/hosts.toml files")
+	set.IntVar(&flags.Parallel, "max-concurrent-downloads", 0, "layers of a pull at a time (default 4)")
+	set.BoolVar(&version, "version", false, "print the version")
+	if err := set.Parse(args); err != nil {
+		return Config{}, err
+	}
+	if version {
+		return Config{}, errVersion
+	}
+	if set.NArg() > 0 {
+		return Config{}, fmt.Errorf("hulld takes no arguments, got %q", set.Arg(0))
+	}
+	given := make(map[string]bool)
+	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	file, err := readConfig(config, given["config"])
+	if err != nil {
+		return Config{}, err
+	}
+	return merge(flags, file, given).finish()
+}
+
+// readConfig reads the file; one that is missing matters only when it was named.
+func readConfig(path string, named bool) (Config, error) {
+	var c Config
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("opening the configuration: %w", err)
+	}
+	defer f.Close()
+	err = toml.NewDecoder(io.LimitReader(f, maxConfig)).DisallowUnknownFields().Decode(&c)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		return c, fmt.Errorf("configuration %s: unknown setting %q", path, strings.Join(strict.Errors[0].Key(), "."))
+	}
+	if err != nil {
+		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// merge takes the file's values where no flag was given.
+func merge(flags, file Config, given map[string]bool) Config {
+	text := func(name string, to *string, from string) {
+		if from != "" && !given[name] {
+			*to = from
+		}
+	}
+	text("data-root", &flags.DataRoot, file.DataRoot)
+	text("state-dir", &flags.StateDir, file.StateDir)
+	text("log-file", &flags.LogFile, file.LogFile)
+	text("log-level", &flags.LogLevel, file.LogLevel)
+	text("snapshotter", &flags.Snapshotter, file.Snapshotter)
+	text("registry-dir", &flags.RegistryDirs, file.RegistryDirs)
+	if len(file.Hosts) > 0 && !given["host"] {
+		flags.Hosts = file.Hosts
+	}
+	if file.Parallel != 0 && !given["max-concurrent-downloads"] {
+		flags.Parallel = file.Parallel
+	}
+	return flags
+}
+
+// finish fills in what depends on other settings, and checks.
+func (c Config) finish() (Config, error) {
+	for _, dir := range []*string{&c.DataRoot, &c.StateDir} {
+		if !filepath.IsAbs(*dir) {
+			return c, fmt.Errorf("%q is not an absolute path", *dir)
+		}
+		*dir = filepath.Clean(*dir)
+	}
+	if c.LogFile == "" {
+		c.LogFile = filepath.Join(c.StateDir, "hulld.log")
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{"unix://" + filepath.Join(c.StateDir, "hull.sock")}
+	}
+	for _, h := range c.Hosts {
+		if path, ok := strings.CutPrefix(h, "unix://"); !ok || !filepath.IsAbs(path) {
+			return c, fmt.Errorf("host %q: hulld listens on unix:///PATH only", h)
+		}
+	}
+	if c.Parallel < 0 || c.Parallel > 64 {
+		return c, fmt.Errorf("max-concurrent-downloads is %d, want 1 to 64", c.Parallel)
+	}
+	if _, err := c.level(); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+func (c Config) level() (l slog.Level, err error) {
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return l, fmt.Errorf("log level %q: want debug, info, warn or error", c.LogLevel)
+	}
+	return l, nil
+}

@@ -1,0 +1,134 @@
+package image
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hull-dev/hull/internal/reference"
+)
+
+// ImportOptions of Import.
+type ImportOptions struct {
+	Name     reference.Reference // the zero value for none
+	Message  string              // of the history; "" for "Imported from -"
+	Platform *ocispec.Platform   // nil: this host's
+	Changes  []string            // Dockerfile instructions: CMD, ENV, …
+}
+
+// imported is the config of an imported image: Docker shows the comment.
+type imported struct {
+	dockerspec.DockerOCIImage
+	Comment string `json:"comment,omitempty"`
+}
+
+// Import makes an image of one layer from a root file system, a tar stream, plain or compressed.
+// The layer keeps the bytes that came.
+func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ ID, err error) {
+	var config imported
+	if err := applyChanges(&config.Config, opts.Changes); err != nil {
+		return "", err
+	}
+	ctx, release, err := s.meta.Lease(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	desc, x, err := s.importLayer(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			s.drop(ctx, x)
+		}
+	}()
+	platform := platforms.DefaultSpec()
+	if opts.Platform != nil {
+		platform = platforms.Normalize(*opts.Platform)
+	}
+	now := time.Now().UTC()
+	config.Created = &now
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.Comment = opts.Message
+	if config.Comment == "" {
+		config.Comment = "Imported from -"
+	}
+	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.Digest(x.DiffID)}}
+	config.History = []ocispec.History{{Created: &now, Comment: config.Comment}}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return "", err
+	}
+	if err := s.commitLayer(ctx, x, ChainID(x.DiffID), "", true); err != nil {
+		return "", err
+	}
+	committed = true
+	c := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	doc, err := makeManifest(c, []ocispec.Descriptor{desc})
+	if err != nil {
+		return "", err
+	}
+	if err := s.writeSmall(ctx, c, raw, map[string]string{labelRefSnap + s.opts.Snapshotter: string(x.DiffID)}); err != nil {
+		return "", err
+	}
+	if err := s.writeSmall(ctx, doc.Descriptor, doc.Raw, manifestLabels(doc)); err != nil {
+		return "", err
+	}
+	if opts.Name == (reference.Reference{}) {
+		err = s.nameNothing(ctx, target(doc))
+	} else {
+		err = s.setNames(ctx, target(doc), opts.Name.WithDefaultTag().String())
+	}
+	if err != nil {
+		return "", err
+	}
+	s.bus.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
+	return ID(c.Digest), nil
+}
+
+// importLayer puts the stream into the content store and a snapshot, at once.
+func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Descriptor, x *extraction, err error) {
+	ref := "import-" + rand.Text()
+	w, err := s.blobs.Writer(ctx, content.WithRef(ref))
+	if err != nil {
+		return desc, nil, err
+	}
+	defer func() {
+		w.Close()
+		if err != nil {
+			if x != nil {
+				s.drop(ctx, x)
+			}
+			_ = s.blobs.Abort(context.WithoutCancel(ctx), ref) // the lease would end it too, later
+		}
+	}()
+	in := &intake{r: r, w: w, said: func(int64) {}}
+	x, err = s.extract(ctx, "import", "", in)
+	if in.err != nil {
+		return desc, x, fmt.Errorf("reading the archive: %w", in.err)
+	}
+	if err != nil {
+		return desc, x, err
+	}
+	if _, err = io.Copy(io.Discard, in); err != nil {
+		return desc, x, err
+	}
+	desc = ocispec.Descriptor{Digest: w.Digest(), Size: in.n}
+	if err = w.Commit(ctx, in.n, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return desc, x, err
+	}
+	desc.MediaType, err = s.layerType(ctx, desc)
+	return desc, x, err
+}

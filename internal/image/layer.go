@@ -1,0 +1,356 @@
+package image
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	attempts    = 5 // of a layer whose stream broke, each going on where the last one ended
+	cleanupTime = 30 * time.Second
+)
+
+// opener reads a blob from an offset.
+type opener func(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error)
+
+// stack brings the layers of one image into the store: blobs and snapshots.
+type stack struct {
+	store  *Store
+	open   opener // nil: all blobs are in the store already
+	report Report
+	layers []Layer
+	slots  chan struct{}   // layers coming in at a time
+	done   []chan struct{} // closed when that layer's snapshot is committed
+}
+
+// run returns when every layer is there or one failed. ctx carries a lease.
+func (st *stack) run(ctx context.Context) error {
+	st.slots = make(chan struct{}, st.store.opts.Parallel)
+	st.done = make([]chan struct{}, len(st.layers))
+	for i := range st.done {
+		st.done[i] = make(chan struct{})
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range st.layers {
+		g.Go(func() error {
+			if err := st.layer(ctx, i); err != nil {
+				return fmt.Errorf("layer %s: %w", short(st.layers[i].Blob.Digest), err)
+			}
+			close(st.done[i])
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// here says whether every layer is in the store and unpacked, and holds them if so.
+func (st *stack) here(ctx context.Context) (bool, error) {
+	for _, l := range st.layers {
+		unpacked, err := st.store.holdChain(ctx, l.Chain)
+		if err != nil || !unpacked {
+			return false, err
+		}
+		if here, err := st.store.hold(ctx, l.Blob.Digest); err != nil || !here {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (st *stack) say(i int, status string, current, total int64) {
+	if st.report != nil {
+		st.report(Progress{ID: short(st.layers[i].Blob.Digest), Status: status, Current: current, Total: total})
+	}
+}
+
+// below waits for the layer under i and returns its chainID; "" for the lowest.
+func (st *stack) below(ctx context.Context, i int) (ChainID, error) {
+	if i == 0 {
+		return "", nil
+	}
+	select {
+	case <-st.done[i-1]:
+		return st.layers[i-1].Chain, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// layer brings in layer i.
+func (st *stack) layer(ctx context.Context, i int) error {
+	l := st.layers[i]
+	unpacked, err := st.store.holdChain(ctx, l.Chain)
+	if err != nil {
+		return err
+	}
+	here, err := st.store.hold(ctx, l.Blob.Digest)
+	if err != nil {
+		return err
+	}
+	if unpacked && here {
+		st.say(i, "Already exists", 0, 0)
+		return nil
+	}
+	st.say(i, "Pulling fs layer", 0, 0)
+	var fresh *extraction
+	if !here {
+		if fresh, err = st.blob(ctx, i, !unpacked && st.store.opts.Rebase); err != nil {
+			return err
+		}
+		st.say(i, "Download complete", 0, 0)
+	}
+	if unpacked {
+		st.say(i, "Pull complete", 0, 0)
+		return nil
+	}
+	st.say(i, "Extracting", l.Blob.Size, l.Blob.Size)
+	if err := st.commit(ctx, i, fresh); err != nil {
+		return err
+	}
+	st.say(i, "Pull complete", 0, 0)
+	return nil
+}
+
+// extraction is a layer in a snapshot that is not committed yet.
+type extraction struct {
+	key string
+	Unpacked
+}
+
+// blob fetches the blob of layer i into the store. With unpack it is extracted on the way, and
+// what was extracted is returned, if that came to its end; otherwise nil.
+func (st *stack) blob(ctx context.Context, i int, unpack bool) (*extraction, error) {
+	desc := st.layers[i].Blob
+	if st.open == nil {
+		return nil, fmt.Errorf("blob %s is not in the store: %w", desc.Digest, errdefs.ErrNotFound)
+	}
+	select {
+	case st.slots <- struct{}{}:
+		defer func() { <-st.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	// The same blob may be in this image twice, or be fetched by another pull: once is enough.
+	unlock, err := st.store.busy.lock(ctx, desc.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if here, err := st.store.hold(ctx, desc.Digest); err != nil || here {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		x, offset, err := st.fetch(ctx, i, unpack && attempt == 1)
+		if err == nil || ctx.Err() != nil || attempt == attempts || !temporary(err) {
+			return x, err
+		}
+		st.say(i, fmt.Sprintf("Retrying at %d bytes", offset), 0, 0)
+		select {
+		case <-time.After(time.Duration(attempt) * st.store.backoff):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// temporary says whether reading on may help.
+func temporary(err error) bool {
+	return errdefs.IsUnavailable(err) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// fetch is one attempt of blob. offset is how far it came.
+func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, offset int64, err error) {
+	s, desc := st.store, st.layers[i].Blob
+	w, err := content.OpenWriter(ctx, s.blobs, content.WithRef("layer-"+desc.Digest.String()), content.WithDescriptor(desc))
+	if errdefs.IsAlreadyExists(err) {
+		return nil, desc.Size, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer w.Close()
+	status, err := w.Status()
+	if err != nil {
+		return nil, 0, err
+	}
+	offset = status.Offset
+	if offset > desc.Size {
+		if err := w.Truncate(0); err != nil {
+			return nil, 0, err
+		}
+		offset = 0
+	}
+	var x *extraction
+	if offset < desc.Size {
+		body, err := st.open(ctx, desc, offset)
+		if err != nil {
+			return nil, offset, err
+		}
+		defer body.Close()
+		in := &intake{r: io.LimitReader(body, desc.Size-offset), w: w, n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
+		defer func() { offset = in.n }()
+		if unpack && offset == 0 {
+			x, err = s.extract(ctx, st.layers[i].Chain, "", in)
+			defer func() {
+				if err != nil && x != nil {
+					s.drop(ctx, x)
+				}
+			}()
+		}
+		// Without an extraction, or when it failed for a reason of its own, the bytes still
+		// come in; a stream that broke is the error that counts.
+		if in.err == nil {
+			if _, drain := io.Copy(io.Discard, in); drain != nil && err == nil {
+				err = drain
+			}
+		}
+		if in.err != nil {
+			err = in.err
+		}
+		if err == nil && in.n < desc.Size {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return x, offset, err
+		}
+	}
+	s.opts.At("layer.received")
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		if x != nil {
+			s.drop(ctx, x)
+		}
+		// What is there is wrong; the next attempt must not go on from it.
+		if abort := s.blobs.Abort(ctx, "layer-"+desc.Digest.String()); abort != nil && !errdefs.IsNotFound(abort) {
+			err = errors.Join(err, abort)
+		}
+		return nil, 0, fmt.Errorf("what came is not %s: %w", desc.Digest, err)
+	}
+	s.opts.At("layer.stored")
+	return x, desc.Size, nil
+}
+
+// intake copies what is read into the content store and tells how far it is.
+type intake struct {
+	r    io.Reader
+	w    io.Writer
+	n    int64
+	err  error // of either side
+	last time.Time
+	said func(n int64)
+}
+
+func (in *intake) Read(p []byte) (int, error) {
+	if in.err != nil {
+		return 0, in.err
+	}
+	n, err := in.r.Read(p)
+	if n > 0 {
+		if _, werr := in.w.Write(p[:n]); werr != nil {
+			in.err = werr
+			return 0, werr
+		}
+		in.n += int64(n)
+		if now := time.Now(); now.Sub(in.last) > 100*time.Millisecond {
+			in.last = now
+			in.said(in.n)
+		}
+	}
+	if err != nil && err != io.EOF {
+		in.err = err
+	}
+	return n, err
+}
+
+// extract unpacks r into a new snapshot above parent ("" for none yet).
+func (s *Store) extract(ctx context.Context, chain ChainID, parent ChainID, r io.Reader) (*extraction, error) {
+	x := &extraction{key: extractKey + rand.Text() + " " + string(chain)}
+	mounts, err := s.snaps.Prepare(ctx, x.key, string(parent))
+	if err != nil {
+		return nil, fmt.Errorf("making a snapshot: %w", err)
+	}
+	s.opts.At("layer.prepared")
+	if x.Unpacked, err = s.opts.Unpacker.Unpack(ctx, mounts, r); err != nil {
+		s.drop(ctx, x)
+		return nil, fmt.Errorf("unpacking: %w", err)
+	}
+	s.opts.At("layer.unpacked")
+	return x, nil
+}
+
+// drop removes an extraction that is not wanted, also when ctx has ended.
+func (s *Store) drop(ctx context.Context, x *extraction) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	if err := s.snaps.Remove(ctx, x.key); err != nil && !errdefs.IsNotFound(err) {
+		s.opts.Log.Warn("removing an unfinished snapshot; the collector does it later", "key", x.key, "error", err)
+	}
+}
+
+// commit makes the snapshot of layer i, from what was extracted while it came in, or from the
+// blob in the store.
+func (st *stack) commit(ctx context.Context, i int, x *extraction) (err error) {
+	s, l := st.store, st.layers[i]
+	defer func() {
+		if err != nil && x != nil {
+			s.drop(ctx, x)
+		}
+	}()
+	parent, err := st.below(ctx, i)
+	if err != nil {
+		return err
+	}
+	based := false
+	if x != nil && x.NeedsParent && parent != "" {
+		s.drop(ctx, x)
+		x = nil
+	}
+	if x == nil {
+		based = true
+		if x, err = s.extractBlob(ctx, l, parent); err != nil {
+			return err
+		}
+	}
+	if x.DiffID != l.Diff {
+		return fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", x.DiffID, l.Diff, errdefs.ErrDataLoss)
+	}
+	return s.commitLayer(ctx, x, l.Chain, parent, based)
+}
+
+// extractBlob unpacks a layer whose blob is in the store, above its parent.
+func (s *Store) extractBlob(ctx context.Context, l Layer, parent ChainID) (*extraction, error) {
+	r, err := s.blobs.ReaderAt(ctx, l.Blob)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return s.extract(ctx, l.Chain, parent, io.NewSectionReader(r, 0, r.Size()))
+}
+
+// commitLayer names a snapshot by its chainID. based says that it was made above its parent.
+func (s *Store) commitLayer(ctx context.Context, x *extraction, chain, parent ChainID, based bool) error {
+	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{labelSize: strconv.FormatInt(x.Size, 10)})}
+	if !based && parent != "" {
+		opts = append(opts, snapshots.WithParent(string(parent)))
+	}
+	err := s.snaps.Commit(ctx, string(chain), x.key, opts...)
+	if errdefs.IsAlreadyExists(err) { // another pull was faster
+		s.drop(ctx, x)
+		_, err = s.holdChain(ctx, chain)
+	}
+	if err != nil {
+		return fmt.Errorf("committing the snapshot: %w", err)
+	}
+	s.opts.At("layer.committed")
+	return nil
+}

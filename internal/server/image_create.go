@@ -1,0 +1,116 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/pkg/authconfig"
+	registrytypes "github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hull-dev/hull/internal/image"
+	"github.com/hull-dev/hull/internal/reference"
+)
+
+// maxAuth bounds the credentials of a request, in bytes as sent.
+const maxAuth = 64 << 10
+
+// credentials reads X-Registry-Auth. What cannot be read is nobody's, as with Docker; it is
+// never repeated in an error.
+func (r *request) credentials() image.Credentials {
+	header := r.Header.Get(registrytypes.AuthHeader)
+	if len(header) > maxAuth {
+		return image.Credentials{}
+	}
+	c, err := authconfig.Decode(header)
+	if err != nil {
+		return image.Credentials{}
+	}
+	return image.Credentials{Username: c.Username, Password: c.Password, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken}
+}
+
+// platform reads the query's platform: a string, or since 1.48 also JSON. nil for none.
+func (r *request) platform(name string) (*ocispec.Platform, error) {
+	text := r.FormValue(name)
+	if text == "" {
+		return nil, nil
+	}
+	if strings.HasPrefix(text, "{") {
+		var p ocispec.Platform
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
+		}
+		return &p, nil
+	}
+	p, err := platforms.Parse(text)
+	if err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
+	}
+	return &p, nil
+}
+
+// named puts a name and a tag (or a digest in its place) together. whole says that neither was
+// given: all tags are meant.
+func imageName(name, tag string) (ref reference.Reference, whole bool, err error) {
+	ref, err = reference.Parse(name)
+	if err != nil {
+		return ref, false, errdefs.ErrInvalidArgument.WithMessage("invalid reference format: " + err.Error())
+	}
+	switch {
+	case tag == "":
+		return ref, ref.Tag == "" && ref.Digest == "", nil
+	case strings.Contains(tag, ":"):
+		// The tag of the name, if there is one, does not count beside a digest.
+		ref, err = reference.Parse(ref.Repository.String() + "@" + tag)
+	default:
+		ref, err = ref.WithTag(tag)
+	}
+	return ref, false, err
+}
+
+// imageCreate pulls (fromImage) or imports (fromSrc).
+func (s *Server) imageCreate(w http.ResponseWriter, r *request) error {
+	platform, err := r.platform("platform")
+	if err != nil {
+		return err
+	}
+	if src := r.FormValue("fromSrc"); src != "" {
+		return s.imageImport(w, r, src, platform)
+	}
+	ref, whole, err := imageName(r.FormValue("fromImage"), r.FormValue("tag"))
+	if err != nil {
+		return err
+	}
+	out := newStream(w)
+	opts := image.PullOptions{Platform: platform, Auth: r.credentials(), Report: out.report}
+	if whole {
+		return out.fail(s.images.PullAll(r.Context(), ref.Repository, opts))
+	}
+	_, err = s.images.Pull(r.Context(), ref, opts)
+	return out.fail(err)
+}
+
+func (s *Server) imageImport(w http.ResponseWriter, r *request, src string, platform *ocispec.Platform) error {
+	if src != "-" {
+		return errdefs.ErrNotImplemented.WithMessage("hulld does not fetch archives from a URL; fetch it and import it from standard input (docker import -)")
+	}
+	opts := image.ImportOptions{Message: r.FormValue("message"), Platform: platform, Changes: r.Form["changes"]}
+	if repo := r.FormValue("repo"); repo != "" {
+		var err error
+		if opts.Name, _, err = imageName(repo, r.FormValue("tag")); err != nil {
+			return err
+		}
+		if opts.Name.Digest != "" {
+			return errdefs.ErrInvalidArgument.WithMessage("cannot import digest reference")
+		}
+	}
+	id, err := s.images.Import(r.Context(), r.Body, opts)
+	if err != nil {
+		return err
+	}
+	newStream(w).report(image.Progress{Status: string(id)})
+	return nil
+}
