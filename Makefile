@@ -11,6 +11,9 @@ DESTDIR ?=
 # KEEL_ENTRY is the linker's -E flag with that symbol, empty for Go's own entry.
 KEEL_ENTRY   ?= -E github.com/hull-dev/hull/internal/seal.entry
 KEEL_LDFLAGS ?= -s -w $(KEEL_ENTRY)
+HULL_LDFLAGS ?= -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+VERSION      ?= 0.1-dev
+COMMIT       ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 GOBUILD       = CGO_ENABLED=0 $(GO) build -trimpath
 
 # The runtime that the black-box suites test: a path, or a name in PATH (RUNTIME=runc).
@@ -22,7 +25,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines lint vet fuzz fuzz-list \
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images lint vet fuzz fuzz-list \
 	bench-runtime cover check demo ledgers install clean
 
 help: ## print this list
@@ -31,10 +34,12 @@ help: ## print this list
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	$(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/keel ./cmd/keel
+	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld
 
 build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
 	@mkdir -p $(BIN)/arm64
 	GOARCH=arm64 $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/arm64/keel ./cmd/keel
+	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld
 	@$(MAKE) --no-print-directory vet GOARCH=arm64
 
 test: ## unit tests and the rules of the repository: no root, under a minute
@@ -53,11 +58,14 @@ conformance: ## the OCI runtime validation programs against RUNTIME, compared wi
 conformance-baseline: ## record what Debian's runc does with the validation programs
 	$(GO) run ./test/conformance -runtime runc -update-baseline
 
+images: build ## docker's client against hulld and dockerd, and hulld killed at each point
+	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
+
 engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
 	HULL_TEST_ENGINES=1 HULL_TEST_RUNTIME=$(RUNTIME) $(GO) test -count=1 -timeout 15m -v ./test/engines
 
-check: build lint test test-root conformance engines ## all the checks that CI runs
+check: build lint test test-root conformance engines images ## all the checks that CI runs
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt -w $$out"; exit 1; }
@@ -99,7 +107,7 @@ ledgers: ## rewrite the ledger of the packages linked into keel
 
 install: build ## install the programs to $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(BIN)/keel $(DESTDIR)$(PREFIX)/bin/keel
+	install -m 755 $(BIN)/keel $(BIN)/hull $(BIN)/hulld $(DESTDIR)$(PREFIX)/bin/
 
 clean: ## remove bin/ and .cache/
 	rm -rf $(BIN) .cache

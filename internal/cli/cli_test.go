@@ -106,7 +106,7 @@ func TestCommands(t *testing.T) {
 func TestNoDaemon(t *testing.T) {
 	host := "unix://" + filepath.Join(t.TempDir(), "none")
 	code, _, errs := hull(t, host, "images")
-	if code != 1 || !strings.Contains(errs, "Cannot connect to hulld at "+host) {
+	if code != 1 || !strings.Contains(errs, "cannot connect to hulld at "+host) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	if code, _, errs = hull(t, "tcp://x:1", "images"); code != 1 || !strings.Contains(errs, "unix:///PATH only") {

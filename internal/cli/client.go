@@ -54,7 +54,7 @@ func (c *client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return conn, nil
 	}
 	if c.named || !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("Cannot connect to hulld at %s. Is it running? (%w)", c.host, err)
+		return nil, fmt.Errorf("cannot connect to hulld at %s. Is it running? (%w)", c.host, err)
 	}
 	return startDaemon(ctx, path)
 }

@@ -131,7 +131,7 @@ func serverDomain(args []string) string {
 func (a *App) ask(user, password *string) error {
 	in, ok := a.In.(*os.File)
 	if !ok || terminalWidth(in) == 0 {
-		return errors.New("Error: Cannot perform an interactive login from a non TTY device")
+		return errors.New("cannot perform an interactive login from a non TTY device")
 	}
 	r := bufio.NewReader(io.LimitReader(in, maxSecret))
 	if *user == "" {

@@ -24,7 +24,7 @@ const logFile = "/run/hull/hulld.log"
 func startDaemon(ctx context.Context, socket string) (net.Conn, error) {
 	program, err := findDaemon()
 	if err != nil {
-		return nil, fmt.Errorf("Cannot connect to hulld at %s, and it cannot be started: %w", socket, err)
+		return nil, fmt.Errorf("cannot connect to hulld at %s, and it cannot be started: %w", socket, err)
 	}
 	cmd := exec.Command(program)
 	cmd.Dir = "/"
