@@ -5,9 +5,6 @@ go 1.26.6
 require (
 	github.com/containerd/containerd/v2 v2.4.2
 	github.com/containerd/errdefs v1.0.0
-	github.com/distribution/reference v0.6.0
-	github.com/erofs/go-erofs v0.3.1
-	github.com/google/go-containerregistry v0.22.1
 	github.com/containerd/log v0.2.0
 	github.com/containerd/platforms v1.0.0-rc.5
 	github.com/distribution/reference v0.6.0
