@@ -40,7 +40,7 @@
 // under Landlock, where the kernel has it: it can open and change files below the
 // target directory alone, whatever a mistake in this package makes it try. Parsing and
 // decompression are Go code in goroutines that open nothing.
-// docs/dev/decisions/0008-unpack-cage.md says why it is not a child process.
+// docs/dev/decisions/0010-unpack-cage.md says why it is not a child process.
 //
 // # Contract
 //
