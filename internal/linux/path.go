@@ -23,15 +23,22 @@ func CreateBeneath(dir int, name string, flags int, mode uint32) (int, error) {
 	return Openat2(dir, name, &unix.OpenHow{Flags: uint64(flags | unix.O_CREAT | unix.O_CLOEXEC), Mode: uint64(mode), Resolve: beneath})
 }
 
-// Openat2 is openat2(2), tried again when a signal or a rename on the way (EAGAIN) disturbs it.
-// Whoever renames in a loop must not hold us up: after 128 times it is an error.
-func Openat2(dir int, name string, how *unix.OpenHow) (fd int, err error) {
+// Resolve is openat2(2), tried again when a signal or a rename on the way (EAGAIN) disturbs it.
+// Whoever renames in a loop must not hold us up: after 128 times it is an error. The error is
+// the errno alone.
+func Resolve(dir int, name string, how *unix.OpenHow) (fd int, err error) {
 	for range 128 {
 		fd, err = unix.Openat2(dir, name, how)
 		if err != unix.EINTR && err != unix.EAGAIN {
 			break
 		}
 	}
+	return fd, err
+}
+
+// Openat2 is [Resolve] with an error that names the call and the file.
+func Openat2(dir int, name string, how *unix.OpenHow) (int, error) {
+	fd, err := Resolve(dir, name, how)
 	if err != nil {
 		return -1, &os.PathError{Op: "openat2", Path: name, Err: err}
 	}

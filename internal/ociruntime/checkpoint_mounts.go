@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hull-dev/hull/internal/criu"
+	"github.com/hull-dev/hull/internal/linux"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +56,7 @@ func (c *Container) dumpMounts(s *specs.Spec, undo *undoList) ([]criu.ExternalMo
 
 // seenAs is the path of a file of the container's without links, as /proc/PID/mountinfo has it.
 func seenAs(root int, name string) (key string, dir bool, err error) {
-	fd, err := unix.Openat2(root, rel(name), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot})
+	fd, err := linux.Resolve(root, rel(name), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot})
 	if err != nil {
 		return "", false, os.NewSyscallError("openat2", err)
 	}

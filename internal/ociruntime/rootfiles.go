@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hull-dev/hull/internal/linux"
 	"github.com/hull-dev/hull/internal/userdb"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 // openBelow opens a path of a container's root for the host: links stay inside, magic links
 // and devices that block are refused.
 func openBelow(root int, name string, flags uint64) (int, error) {
-	fd, err := unix.Openat2(root, rel(name), &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: inRoot})
+	fd, err := linux.Resolve(root, rel(name), &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: inRoot})
 	if err != nil {
 		return -1, &os.PathError{Op: "openat2", Path: name, Err: err}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hull-dev/hull/internal/linux"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +39,7 @@ func openLow(dirfd int, name string) (int, error) {
 		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
 	}
-	return retry(func() (int, error) { return unix.Openat2(dirfd, name, &how) })
+	return linux.Resolve(dirfd, name, &how)
 }
 
 // find looks a path without links up as overlayfs would: nil if it is not there, hidden by a

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hull-dev/hull/internal/linux"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,7 @@ type dirs struct {
 // components; no link is followed anywhere in it.
 func (t *dirs) openDir(parent *dir, rel, path string) (*dir, error) {
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: t.resolve}
-	fd, err := retry(func() (int, error) { return unix.Openat2(parent.fd, rel, &how) })
+	fd, err := linux.Resolve(parent.fd, rel, &how)
 	if err != nil {
 		return nil, err
 	}
@@ -365,7 +366,7 @@ func readLink(dirfd int, name string) (string, error) {
 func retry(f func() (int, error)) (int, error) {
 	for {
 		n, err := f()
-		if err != unix.EINTR && err != unix.EAGAIN { // openat2: a rename somewhere raced, see its man page
+		if err != unix.EINTR && err != unix.EAGAIN { // a lease is being broken, see open(2)
 			return n, err
 		}
 	}

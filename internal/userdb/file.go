@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/hull-dev/hull/internal/linux"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,7 +45,7 @@ func openRegular(root int, name string) (int, error) {
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	}
-	path, err := openat2(root, name, &how)
+	path, err := linux.Resolve(root, name, &how)
 	if err != nil {
 		if err == unix.ENOENT && isLink(root, name) {
 			return -1, errors.New("a symbolic link that leads to nothing within the container")
@@ -70,21 +71,9 @@ func openRegular(root int, name string) (int, error) {
 	}
 }
 
-// openat2 tries again when a signal or a rename on the way (EAGAIN, openat2(2)) disturbs it. A container that renames in
-// a loop must not hold us up: it gets an error.
-func openat2(root int, name string, how *unix.OpenHow) (fd int, err error) {
-	for range 128 {
-		fd, err = unix.Openat2(root, name, how)
-		if err != unix.EINTR && err != unix.EAGAIN {
-			break
-		}
-	}
-	return fd, err
-}
-
 // isLink says whether name itself is a symbolic link.
 func isLink(root int, name string) bool {
-	fd, err := openat2(root, name, &unix.OpenHow{
+	fd, err := linux.Resolve(root, name, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
