@@ -5,6 +5,7 @@ package ocispec
 import (
 	"os"
 
+	"github.com/hull-dev/hull/internal/ocispec/record"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -308,6 +309,71 @@ func (r *reader) state(v *specs.State) {
 			entries(r, &v.Annotations, (*reader).string)
 		default:
 			r.unknown(k, stateNames[:], &others)
+		}
+	}
+}
+
+var recordNames = [...]string{"ociVersion", "id", "bundle", "rootfs", "annotations", "created", "owner", "init_process_pid", "init_process_start", "cgroup_paths", "systemd_unit", "namespaces", "rootless", "external_descriptors", "no_new_keyring"}
+
+func (r *reader) record(v *record.Record) {
+	if !r.object() {
+		return
+	}
+	var seen uint32
+	var others names
+	for {
+		k, ok := r.key()
+		if !ok {
+			return
+		}
+		switch k {
+		case "ociVersion":
+			r.once(&seen, 0)
+			r.string(&v.OCIVersion)
+		case "id":
+			r.once(&seen, 1)
+			r.string(&v.ID)
+		case "bundle":
+			r.once(&seen, 2)
+			r.string(&v.Bundle)
+		case "rootfs":
+			r.once(&seen, 3)
+			r.string(&v.Rootfs)
+		case "annotations":
+			r.once(&seen, 4)
+			entries(r, &v.Annotations, (*reader).string)
+		case "created":
+			r.once(&seen, 5)
+			r.time(&v.Created)
+		case "owner":
+			r.once(&seen, 6)
+			r.string(&v.Owner)
+		case "init_process_pid":
+			r.once(&seen, 7)
+			r.int(&v.InitPid)
+		case "init_process_start":
+			r.once(&seen, 8)
+			r.uint64(&v.InitStart)
+		case "cgroup_paths":
+			r.once(&seen, 9)
+			entries(r, &v.Cgroups, (*reader).string)
+		case "systemd_unit":
+			r.once(&seen, 10)
+			r.string(&v.SystemdUnit)
+		case "namespaces":
+			r.once(&seen, 11)
+			r.uint64(&v.Namespaces)
+		case "rootless":
+			r.once(&seen, 12)
+			r.bool(&v.Rootless)
+		case "external_descriptors":
+			r.once(&seen, 13)
+			stringArray(r, &v.Descriptors)
+		case "no_new_keyring":
+			r.once(&seen, 14)
+			r.bool(&v.NoNewKeyring)
+		default:
+			r.unknown(k, recordNames[:], &others)
 		}
 	}
 }

@@ -1,4 +1,5 @@
-// Command gen writes the decoders of package ocispec (decode_gen.go) from the types of specs-go.
+// Command gen writes the decoders of package ocispec (decode_gen.go) from the types of specs-go, and from
+// the one of package record.
 //
 // It walks the types by reflection, from those that are documents of their own, and emits for each struct a method of
 // reader with a switch over the names of its members; the compiler makes it a search by length and content. A member
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/hull-dev/hull/internal/ocispec/record"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -29,16 +31,18 @@ var roots = []reflect.Type{
 	reflect.TypeFor[specs.LinuxResources](),
 	reflect.TypeFor[specs.LinuxSeccomp](),
 	reflect.TypeFor[specs.State](),
+	reflect.TypeFor[record.Record](),
 }
 
 // by are the members that are not decoded but passed to a method of reader: the type that has them, their Go name.
 var by = map[string]string{
-	"Linux.Seccomp": "r.rawSeccomp()",
-	"Spec.Solaris":  `r.otherPlatform("solaris")`,
-	"Spec.Windows":  `r.otherPlatform("windows")`,
-	"Spec.VM":       `r.otherPlatform("vm")`,
-	"Spec.ZOS":      `r.otherPlatform("zos")`,
-	"Spec.FreeBSD":  `r.otherPlatform("freebsd")`,
+	"Linux.Seccomp":  "r.rawSeccomp()",
+	"Spec.Solaris":   `r.otherPlatform("solaris")`,
+	"Spec.Windows":   `r.otherPlatform("windows")`,
+	"Spec.VM":        `r.otherPlatform("vm")`,
+	"Spec.ZOS":       `r.otherPlatform("zos")`,
+	"Spec.FreeBSD":   `r.otherPlatform("freebsd")`,
+	"Record.Created": "r.time(&v.Created)",
 }
 
 func main() {
@@ -101,6 +105,7 @@ func (g *generator) file() ([]byte, error) {
 	if bytes.Contains(body.Bytes(), []byte("os.FileMode")) {
 		b.WriteString("\t\"os\"\n\n")
 	}
+	b.WriteString("\t\"github.com/hull-dev/hull/internal/ocispec/record\"\n")
 	b.WriteString("\tspecs \"github.com/opencontainers/runtime-spec/specs-go\"\n)\n")
 	b.Write(body.Bytes())
 	text, err := format.Source(b.Bytes())
