@@ -10,97 +10,94 @@ import (
 	"strings"
 )
 
-func (a *App) pull(ctx context.Context, args []string) error {
+// transfer is what pull and push are asked for.
+type transfer struct {
+	repo, tag  string
+	all, quiet bool
+	query      url.Values // tag and platform
+}
+
+// transfer reads the options of pull and push, and says so when the tag is the default one.
+func (a *App) transfer(verb string, args []string) (*transfer, error) {
 	o := newOptions()
 	all := o.flag("all-tags", 'a')
 	quiet := o.flag("quiet", 'q')
 	platform := o.text("platform", 0, "")
 	args, err := o.parse(args, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(args) != 1 {
-		return misused("pull takes one image, got %d arguments", len(args))
+		return nil, misused("%s takes one image, got %d arguments", verb, len(args))
 	}
-	repo, tag := splitReference(args[0])
+	t := &transfer{all: *all, quiet: *quiet}
+	t.repo, t.tag = splitReference(args[0])
 	switch {
-	case *all && tag != "":
-		return misused("tag can't be used with --all-tags/-a")
-	case !*all && tag == "":
-		tag = "latest"
-		if !*quiet {
+	case t.all && t.tag != "":
+		return nil, misused("tag can't be used with --all-tags/-a")
+	case !t.all && t.tag == "":
+		t.tag = "latest"
+		if !t.quiet {
 			fmt.Fprintln(a.Out, "Using default tag: latest")
 		}
 	}
-	q := url.Values{"fromImage": {repo}, "tag": {tag}}
+	t.query = url.Values{"tag": {t.tag}}
 	if *platform != "" {
-		q.Set("platform", *platform)
+		t.query.Set("platform", *platform)
 	}
-	header, err := a.authHeader(ctx, repo)
+	return t, nil
+}
+
+func (a *App) pull(ctx context.Context, args []string) error {
+	t, err := a.transfer("pull", args)
 	if err != nil {
 		return err
 	}
-	body, err := a.client.do(ctx, call{method: "POST", path: "/images/create", query: q, header: header})
+	t.query.Set("fromImage", t.repo)
+	header, err := a.authHeader(ctx, t.repo)
+	if err != nil {
+		return err
+	}
+	body, err := a.client.do(ctx, call{method: "POST", path: "/images/create", query: t.query, header: header})
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	if _, err := a.show(body, *quiet); err != nil {
+	if _, err := a.show(body, t.quiet); err != nil {
 		return err
 	}
-	if !*all {
+	if !t.all {
 		sep := ":"
-		if strings.Contains(tag, ":") {
+		if strings.Contains(t.tag, ":") {
 			sep = "@"
 		}
-		fmt.Fprintln(a.Out, canonical(repo)+sep+tag)
+		fmt.Fprintln(a.Out, canonical(t.repo)+sep+t.tag)
 	}
 	return nil
 }
 
 func (a *App) push(ctx context.Context, args []string) error {
-	o := newOptions()
-	all := o.flag("all-tags", 'a')
-	quiet := o.flag("quiet", 'q')
-	platform := o.text("platform", 0, "")
-	args, err := o.parse(args, false)
+	t, err := a.transfer("push", args)
 	if err != nil {
 		return err
 	}
-	if len(args) != 1 {
-		return misused("push takes one image, got %d arguments", len(args))
-	}
-	repo, tag := splitReference(args[0])
-	switch {
-	case *all && tag != "":
-		return misused("tag can't be used with --all-tags/-a")
-	case !*all && tag == "":
-		tag = "latest"
-		if !*quiet {
-			fmt.Fprintln(a.Out, "Using default tag: latest")
-		}
-	}
-	q := url.Values{"tag": {tag}}
-	if *platform != "" {
-		q.Set("platform", *platform)
-	}
-	header, err := a.authHeader(ctx, repo)
+	header, err := a.authHeader(ctx, t.repo)
 	if err != nil {
 		return err
 	}
 	if header == nil {
 		header = http.Header{"X-Registry-Auth": {base64.URLEncoding.EncodeToString([]byte("{}"))}} // older daemons insist
 	}
-	body, err := a.client.do(ctx, call{method: "POST", path: "/images/" + repo + "/push", query: q, header: header})
+	body, err := a.client.do(ctx, call{method: "POST", path: "/images/" + t.repo + "/push", query: t.query, header: header})
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	if _, err := a.show(body, *quiet); err != nil {
+	if _, err := a.show(body, t.quiet); err != nil {
 		return err
 	}
-	if *quiet {
-		fmt.Fprintln(a.Out, canonical(repo)+":"+tag)
+	if t.quiet {
+		fmt.Fprintln(a.Out, canonical(t.repo)+":"+t.tag)
 	}
 	return nil
 }
