@@ -30,7 +30,6 @@ import (
 	"github.com/hull-dev/hull/internal/ociruntime"
 	"github.com/hull-dev/hull/internal/seal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Version is set by the linker.
@@ -145,14 +144,13 @@ func newRuntime(g options, l *logger) (*ociruntime.Runtime, error) {
 }
 
 // ordinaryUser is true without the rights of the host's root: for root of a user namespace
-// too. The inode of the initial one is a constant of the kernel, PROC_USER_INIT_INO.
+// too.
 func ordinaryUser() bool {
 	if os.Geteuid() != 0 {
 		return true
 	}
-	b := make([]byte, 64)
-	n, err := unix.Readlink("/proc/self/ns/user", b)
-	return err == nil && string(b[:n]) != "user:[4026531837]"
+	initial, err := ociruntime.InitialUserNamespace()
+	return err == nil && !initial
 }
 
 // defaultRoot is the state directory when --root does not name one. In $XDG_RUNTIME_DIR it

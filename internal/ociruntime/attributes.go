@@ -249,7 +249,7 @@ func (p *planner) execAffinity(a *specs.CPUAffinity, cgroups []string) {
 func (p *planner) joinExec(pr, init *specs.Process, cgroups []string) {
 	p.name("keel:[EXEC]")
 	p.execAffinity(pr.ExecCPUAffinity, cgroups)
-	if adj := execOOMScore(pr, init); adj != nil && !keepsOOMScore(&specs.Process{OOMScoreAdj: adj}) {
+	if adj := execOOMScore(pr, init); !keepsOOMScore(adj) {
 		p.oomScoreAdj(*adj)
 	}
 }

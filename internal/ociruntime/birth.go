@@ -73,13 +73,14 @@ func pidNS(list []joined) (fd int, rest []joined) {
 	return list[i].fd, slices.Delete(slices.Clone(list), i, i+1)
 }
 
-// keepsOOMScore tells whether the process is to have the OOM score that this program has.
-func keepsOOMScore(p *specs.Process) bool {
-	if p.OOMScoreAdj == nil {
+// keepsOOMScore tells whether a process with this oomScoreAdj is to have the OOM score that this
+// program has.
+func keepsOOMScore(adj *int) bool {
+	if adj == nil {
 		return true
 	}
 	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/self/oom_score_adj")
-	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(*p.OOMScoreAdj)
+	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(*adj)
 }
 
 // mayShare tells whether a container's first process may use the runtime's memory until execve
@@ -98,7 +99,7 @@ func mayShare(s *specs.Spec, namespaces uint64) bool {
 	if namespaces&unix.CLONE_NEWPID == 0 || namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 {
 		return false
 	}
-	if !keepsOOMScore(s.Process) {
+	if !keepsOOMScore(s.Process.OOMScoreAdj) {
 		return false
 	}
 	return roomToShare(s)
@@ -119,7 +120,7 @@ func mayShareExec(c *Container, s *ocispec.Config, pr *specs.Process) bool {
 	if c.Namespaces&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || c.Rootless || c.r.Rootless || !roomToShare(&s.Spec) {
 		return false
 	}
-	if !keepsOOMScore(&specs.Process{OOMScoreAdj: execOOMScore(pr, s.Process)}) {
+	if !keepsOOMScore(execOOMScore(pr, s.Process)) {
 		return false
 	}
 	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/sys/fs/suid_dumpable")

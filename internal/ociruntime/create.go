@@ -164,7 +164,7 @@ func (n *creation) chooseEnding() (err error) {
 	b.sync, b.console = n.sync[1], n.sync[1]
 	n.end = ending{proc: s.Process, filter: filter, startFD: -1, statusFD: -1, sync: n.sync[1], openFiles: n.r.OpenFiles, linux: s.Linux,
 		preserve: o.ListenFDs + o.PreserveFDs, setgroups: n.me.groups, held: n.me.caps, hooks: hooksInside(s)}
-	n.limits = clampLimits(s.Process.Rlimits, n.r.Warn)
+	n.limits = n.me.clampLimits(s.Process.Rlimits, n.r.Warn)
 	if b.maps == nil {
 		n.end.limits = n.limits
 	} else {

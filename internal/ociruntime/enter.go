@@ -135,7 +135,7 @@ func tracing(p *specs.Process) bool {
 // pair of the plan's own.
 func (e *entry) ending(pr *specs.Process, sync [2]int) (ending, error) {
 	out := ending{proc: pr, filter: e.filter, joining: true, rebirth: e.rebirth(), startFD: -1, statusFD: -1, sync: sync[1],
-		labels: e.labels, openFiles: e.c.r.OpenFiles, linux: e.spec.Linux, setgroups: e.me.groups, held: e.me.caps, limits: clampLimits(pr.Rlimits, e.c.r.Warn)}
+		labels: e.labels, openFiles: e.c.r.OpenFiles, linux: e.spec.Linux, setgroups: e.me.groups, held: e.me.caps, limits: e.me.clampLimits(pr.Rlimits, e.c.r.Warn)}
 	if !e.c.NoNewKeyring { // the caller's keys are none of the container's business
 		out.keyring = e.c.ID
 	}

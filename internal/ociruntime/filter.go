@@ -76,14 +76,8 @@ func (r *Runtime) openFilters() int {
 	return dir
 }
 
-// filterName is the 64-bit FNV-1a hash of the text in hexadecimal.
-func filterName(text []byte) string {
-	h := uint64(0xcbf29ce484222325)
-	for _, c := range text {
-		h = (h ^ uint64(c)) * 0x100000001b3
-	}
-	return fmt.Sprintf("%016x", h)
-}
+// filterName is the name of the file for the text of a section.
+func filterName(text []byte) string { return fmt.Sprintf("%016x", seccomp.Sum64(text)) }
 
 func loadFilter(dir int, name string, text []byte) *seccomp.Program {
 	if dir < 0 {

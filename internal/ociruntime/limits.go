@@ -22,7 +22,7 @@ func prepareProcess(pid int, s *specs.Spec, userns bool, limits []specs.POSIXRli
 			}
 		}
 	}
-	if adj := s.Process.OOMScoreAdj; adj != nil && !keepsOOMScore(s.Process) {
+	if adj := s.Process.OOMScoreAdj; !keepsOOMScore(adj) {
 		if err := os.WriteFile(dir+"oom_score_adj", []byte(strconv.Itoa(*adj)), 0); err != nil && !errors.Is(err, unix.EACCES) {
 			return fmt.Errorf("set process.oomScoreAdj to %d: %w", *adj, err)
 		}
@@ -30,10 +30,10 @@ func prepareProcess(pid int, s *specs.Spec, userns bool, limits []specs.POSIXRli
 	return nil
 }
 
-// clampLimits lowers what the runtime has no right to grant, with a warning.
-func clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimit {
+// clampLimits lowers what the caller has no right to grant, with a warning.
+func (c *caller) clampLimits(list []specs.POSIXRlimit, warn func(string)) []specs.POSIXRlimit {
 	out := make([]specs.POSIXRlimit, 0, len(list))
-	may := ownEffective()&(1<<unix.CAP_SYS_RESOURCE) != 0
+	may := c.has(unix.CAP_SYS_RESOURCE)
 	for _, l := range list {
 		var cur unix.Rlimit
 		if !may && unix.Prlimit(0, ocispec.RlimitNumber(l.Type), nil, &cur) == nil && l.Hard > cur.Max {

@@ -328,16 +328,11 @@ func (p *Process) serveTerminal() func() {
 
 // startTime is field 22 of /proc/PID/stat, in clock ticks since boot.
 func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	s, err := readStat(pid)
 	if err != nil {
 		return 0, fmt.Errorf("read the start time of process %d: %w", pid, err)
 	}
-	rest := string(b[strings.LastIndexByte(string(b), ')')+1:])
-	f := strings.Fields(rest)
-	if len(f) < 20 {
-		return 0, fmt.Errorf("read the start time of process %d: short stat line", pid)
-	}
-	return strconv.ParseUint(f[19], 10, 64)
+	return s.start, nil
 }
 
 func capgetSelf() (eff, _ uint64) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/cgroup"
+	"github.com/hull-dev/hull/internal/ocispec"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,12 +60,8 @@ func (c *Container) initStat() (procStat, bool) {
 	if c.InitPid <= 0 {
 		return procStat{}, false
 	}
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.InitPid) + "/stat")
-	if err != nil {
-		return procStat{}, false
-	}
-	s, ok := parseStat(string(b))
-	return s, ok && s.start == c.InitStart && s.state != 'Z' && s.state != 'X'
+	s, err := readStat(c.InitPid)
+	return s, err == nil && s.start == c.InitStart && s.state != 'Z' && s.state != 'X'
 }
 
 // pfExiting is PF_EXITING of the kernel's include/linux/sched.h.
@@ -76,6 +73,18 @@ type procStat struct {
 	flags   uint64 // field 9
 	threads int    // field 20
 	start   uint64 // field 22, clock ticks since boot
+}
+
+func readStat(pid int) (procStat, error) {
+	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/stat")
+	if err != nil {
+		return procStat{}, err
+	}
+	s, ok := parseStat(string(b))
+	if !ok {
+		return procStat{}, errors.New("the stat line is not as proc_pid_stat(5) has it")
+	}
+	return s, nil
 }
 
 // parseStat parses /proc/PID/stat. The name in field 2 is the process's own choice and may

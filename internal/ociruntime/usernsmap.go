@@ -30,13 +30,19 @@ func (c *caller) has(capability uint) bool { return c.caps&(1<<capability) != 0 
 
 func thisCaller() caller {
 	c := caller{uid: os.Geteuid(), gid: os.Getegid(), caps: ownEffective(), groups: true}
-	b := make([]byte, 64)
-	n, err := unix.Readlink("/proc/self/ns/user", b)
-	// The inode of the initial one is a constant of the kernel, PROC_USER_INIT_INO.
-	if c.userns = err != nil || string(b[:n]) != "user:[4026531837]"; c.userns {
+	initial, err := InitialUserNamespace()
+	if c.userns = err != nil || !initial; c.userns {
 		c.groups = maySetgroups("self")
 	}
 	return c
+}
+
+// InitialUserNamespace tells whether this program is in the host's first user namespace. Its
+// inode is a constant of the kernel, PROC_USER_INIT_INO.
+func InitialUserNamespace() (bool, error) {
+	b := make([]byte, 64)
+	n, err := unix.Readlink("/proc/self/ns/user", b)
+	return err == nil && string(b[:n]) == "user:[4026531837]", err
 }
 
 // maySetgroups reads /proc/PID/setgroups.

@@ -56,7 +56,7 @@ func (p *Program) AppendBinary(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(w)))
 		b = append(b, w...)
 	}
-	return binary.LittleEndian.AppendUint64(b, fnv1a(b[start:]))
+	return binary.LittleEndian.AppendUint64(b, Sum64(b[start:]))
 }
 
 // ParseBinary reads what AppendBinary wrote. It fails on anything else: another version, missing or further bytes, a
@@ -69,7 +69,7 @@ func ParseBinary(b []byte) (*Program, error) {
 		return nil, fmt.Errorf("seccomp program: version %d, want %d", v, binaryVersion)
 	}
 	sum := binary.LittleEndian.Uint64(b[len(b)-binarySum:])
-	if b = b[:len(b)-binarySum]; fnv1a(b) != sum {
+	if b = b[:len(b)-binarySum]; Sum64(b) != sum {
 		return nil, errors.New("seccomp program: the checksum does not match")
 	}
 	count, warnings := int(binary.LittleEndian.Uint16(b[10:])), int(b[17])
@@ -130,7 +130,9 @@ func checkProgram(filter []unix.SockFilter) error {
 	return nil
 }
 
-func fnv1a(b []byte) uint64 {
+// Sum64 is the 64-bit FNV-1a hash: the checksum of the cache format, and good for the name of a
+// cached file. It authenticates nothing.
+func Sum64(b []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range b {
 		h = (h ^ uint64(c)) * 1099511628211

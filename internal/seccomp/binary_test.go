@@ -38,7 +38,7 @@ func smallProgram(t testing.TB) *Program {
 
 // resum sets the checksum anew.
 func resum(b []byte) []byte {
-	return binary.LittleEndian.AppendUint64(b[:len(b)-binarySum], fnv1a(b[:len(b)-binarySum]))
+	return binary.LittleEndian.AppendUint64(b[:len(b)-binarySum], Sum64(b[:len(b)-binarySum]))
 }
 
 // TestBinaryDamage cuts, extends and changes a file at every place. With the right checksum for the changed file the

@@ -34,7 +34,7 @@ func FuzzCompile(f *testing.F) {
 		var s specs.LinuxSeccomp
 		if json.Unmarshal(b, &s) != nil {
 			// Most mutations break the JSON; let such input choose a random profile.
-			s = *randomProfile(rand.New(rand.NewPCG(fnv1a(b), seed)), seed%2 == 0)
+			s = *randomProfile(rand.New(rand.NewPCG(Sum64(b), seed)), seed%2 == 0)
 		}
 		for _, native := range []string{"SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"} {
 			p, err := Compile(&s, Options{Native: native})
