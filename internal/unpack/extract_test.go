@@ -199,19 +199,21 @@ func TestUmask(t *testing.T) {
 	f.Mode = 0o666
 	d := dirEntry("d")
 	d.Mode = 0o777
-	if _, err := extractTo(t, root, bytes.NewReader(archive(t, f, d)), ordinary); err != nil {
+	below := file("d/f", "x")
+	below.Mode = 0o666
+	if _, err := extractTo(t, root, bytes.NewReader(archive(t, f, d, below)), ordinary); err != nil {
 		t.Fatal(err)
 	}
 	if now := umask(0o077); now != 0o077 {
 		t.Errorf("the umask became %o", now)
 	}
-	for _, n := range []string{"f", "d"} {
+	for n, want := range map[string]os.FileMode{"f": 0o666, "d": 0o777, "d/f": 0o666} {
 		info, err := os.Stat(filepath.Join(root, n))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := info.Mode().Perm(); got != 0o666 && got != 0o777 {
-			t.Errorf("%s has the mode %o", n, got)
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has the mode %o, want %o", n, got, want)
 		}
 	}
 }

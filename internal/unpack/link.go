@@ -53,10 +53,6 @@ func (x *extractor) link(p *dir, base, path string) error {
 	}
 	err = unix.Linkat(t.fd, tbase, p.fd, base, 0)
 	if err == unix.EEXIST {
-		var at unix.Stat_t
-		if err := unix.Fstatat(p.fd, base, &at, unix.AT_SYMLINK_NOFOLLOW); err == nil && at.Ino == st.Ino && at.Dev == st.Dev {
-			return nil
-		}
 		if _, _, err := x.replace(p, base, path); err != nil {
 			return err
 		}

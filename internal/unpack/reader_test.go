@@ -244,6 +244,41 @@ func FuzzWhiteouts(f *testing.F) {
 	})
 }
 
+// TestSparseMapBound: a sparse map in blocks of GNU's old format has a bound of its own.
+func TestSparseMapBound(t *testing.T) {
+	head := make([]byte, blockSize)
+	copy(head, "s")
+	head[156] = 'S'
+	copy(head[257:], "ustar  \x00")
+	head[482] = 1
+	block := make([]byte, blockSize)
+	for i := range 21 {
+		copy(block[24*i:], "00000000000\x0000000000000\x00")
+	}
+	block[504] = 1
+	_, _, err := readOurs(append(fixSums(head), bytes.Repeat(block, maxSpans/21+10)...), 64<<10)
+	if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "sparse map") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRatio: what comes out of a decoder is held to what went in, once it is much.
+func TestRatio(t *testing.T) {
+	for _, c := range []struct {
+		out, in     int64
+		compression string
+		ok          bool
+	}{
+		{ratioGrace, 1, "zstd", true}, {ratioGrace + 1<<20, 1, "zstd", false}, {10 << 30, 10 << 20, "gzip", true},
+		{10 << 30, 8 << 20, "gzip", false}, {10 << 30, 1, "tar", true}, {200 << 30, 200 << 30, "tar", false},
+	} {
+		s := &stream{limits: Limits{}.withDefaults(), bytes: c.out, compression: c.compression, src: source{n: c.in}}
+		if err := s.checkSize(); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrLimit) {
+			t.Errorf("%d bytes of %s out of %d: %v", c.out, c.compression, c.in, err)
+		}
+	}
+}
+
 func TestClampTime(t *testing.T) {
 	for _, sec := range []int64{math.MinInt64, -1 << 31, -1, 0, 1 << 33, math.MaxInt64} {
 		ts, err := paxTime("0.5")

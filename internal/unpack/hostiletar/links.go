@@ -131,6 +131,7 @@ func whiteouts(canary string) []Case {
 		accepted("and a name below it", file(".wh.d", ""), file("d/x", evil)),
 		accepted("and a link after it", file(".wh.l", ""), symlink("l", canary), file("l/x", evil)),
 		accepted("opaque twice, before and after", dir("d"), file("d/.wh..wh..opq", ""), file("d/x", evil), file("d/.wh..wh..opq", "")),
+		accepted("in an opaque directory", dir("d"), file("d/.wh..wh..opq", ""), file("d/.wh.f", "")),
 		accepted("with content", file(".wh.f", evil)),
 		accepted("as hard link, as aufs does", file(".wh..wh.aufs", ""), hardlink(".wh.f", ".wh..wh.aufs")),
 		accepted("aufs's own files", dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", evil), dir(".wh..wh.orph"), symlink(".wh..wh.x", canary)),

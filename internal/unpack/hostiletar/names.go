@@ -62,16 +62,17 @@ func names(canary string) []Case {
 		accepted("500 deep", pax("path", deep(500)), file("x", evil)),
 		refused("1,500 deep", pax("path", deep(1500)), file("x", evil)),
 		refused("65,000 deep", pax("path", deep(65000)), file("x", evil)),
-		refused("deep through links", deepLinks()...),
+		refused("long through links", deepLinks(12)...),
+		refused("deep through links", deepLinks(3)...),
 	)
 	return in("name", cases...)
 }
 
 // deepLinks makes directories ever deeper, each name short: a link leads to the deepest one, and
 // the next are made below the link.
-func deepLinks() []entry {
+func deepLinks(rounds int) []entry {
 	var out []entry
-	for i := range 12 {
+	for i := range rounds {
 		name := strings.Repeat("d/", 400)
 		if i > 0 {
 			name = fmt.Sprintf("l%d/%s", i-1, name)
