@@ -101,6 +101,8 @@ var stacks = []struct {
 		{dirEntry("d"), {Typeflag: tar.TypeDir, Name: "d/s", Mode: 0o700}, file("d/s/old", "1")}, {dirEntry("d"), file("d/.wh..wh..opq", ""), file("d/s/new", "2")}}},
 	{"whiteouts in a layer between", [][]tar.Header{
 		{dirEntry("d"), {Typeflag: tar.TypeDir, Name: "d/s", Mode: 0o700}, symlink("l", "d")}, {file(".wh.d", ""), file(".wh.l", "")}, {file("d/s/x", "3"), file("l/x", "3")}}},
+	{"opaque in a layer between", [][]tar.Header{
+		{dirEntry("d"), {Typeflag: tar.TypeDir, Name: "d/s", Mode: 0o700}, symlink("d/l", "s")}, {dirEntry("d"), file("d/.wh..wh..opq", "")}, {file("d/s/x", "3"), file("d/l/x", "3")}}},
 	{"whiteout after a name below it", [][]tar.Header{
 		{dirEntry("d"), file("d/old", "1"), dirEntry("d/e"), file("d/e/old", "1")}, {file("d/e/new", "2"), file(".wh.d", "")}}},
 	{"whiteout of what was replaced", [][]tar.Header{
@@ -379,6 +381,9 @@ func change(t testing.TB, root string) {
 	do(unix.Setxattr(at("kept"), "user.new", []byte("1"), 0))
 	do(os.Remove(at("pipe")))
 	do(unix.Mkfifo(at("pipe"), 0o600))
+	do(os.Chmod(at("sticky"), 0o1770))                                  // nothing but a directory's mode
+	do(os.WriteFile(at("unreadable"), []byte("y"), 0o000))              // the same size
+	do(unix.Setxattr(at("usr/lib/deep/b"), "user.new", []byte("1"), 0)) // nothing but an attribute
 	do(os.Link(at("kept/k"), at("kept/second-name")))
 	do(os.WriteFile(at("usr/lib/deep/c"), []byte("deep"), 0o644))
 }
