@@ -71,6 +71,8 @@ func verbs() []verb {
 		{"image import", "", "make an image of a root file system (as import)", (*App).imageImport},
 		{"login", "[-u USER] [-p PASSWORD | --password-stdin] [SERVER]", "log in to a registry", (*App).login},
 		{"logout", "[SERVER]", "forget a registry's credentials", (*App).logout},
+		{"events", "[--since T] [--until T] [-f FILTER] [--format F]", "show what happens, as it happens", (*App).events},
+		{"system events", "", "show what happens (as events)", (*App).events},
 		{"system df", "[-v] [--format F]", "show what takes disk space", (*App).systemDF},
 		{"system fsck", "[--repair]", "compare the store with the disk", (*App).systemFsck},
 		{"system info", "[-f FORMAT]", "show facts about hulld (as info)", (*App).info},

@@ -44,6 +44,26 @@ func formatted(w io.Writer, format string, items []any, header map[string]string
 	return nil
 }
 
+// lineFormat prints items one by one as they come: "json", or a Go template.
+func lineFormat(w io.Writer, format string) (func(any) error, error) {
+	if format == "json" {
+		return func(v any) error { return printJSON(w, v) }, nil
+	}
+	t, err := template.New("format").Funcs(functions()).Parse(strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format))
+	if err != nil {
+		return nil, misused("template parsing error: %v", err)
+	}
+	return func(v any) error {
+		var b bytes.Buffer
+		if err := t.Execute(&b, v); err != nil {
+			return fmt.Errorf("template: %w", err)
+		}
+		b.WriteByte('\n')
+		_, err := w.Write(b.Bytes())
+		return err
+	}, nil
+}
+
 func printJSON(w io.Writer, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/errdefs"
 	containerdlog "github.com/containerd/log"
 
+	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/metadata"
 	"github.com/hull-dev/hull/internal/registry"
@@ -89,7 +90,8 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		}
 	}()
 
-	store, driver, closeStore, err := openStore(ctx, c, log)
+	bus := new(events.Bus)
+	store, driver, closeStore, err := openStore(ctx, c, bus, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		return err
 	}
 	level, _ := c.level()
-	handler := server.New(store, server.Facts{
+	handler := server.New(store, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
 	}, log)
 	var listeners []net.Listener
@@ -150,7 +152,7 @@ func serve(ctx context.Context, handler http.Handler, listeners []net.Listener, 
 }
 
 // openStore opens everything below the data root.
-func openStore(ctx context.Context, c Config, log *slog.Logger) (_ *image.Store, driver string, closeAll func() error, err error) {
+func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger) (_ *image.Store, driver string, closeAll func() error, err error) {
 	dir := filepath.Join(c.DataRoot, "snapshots")
 	at := failpoint(os.Getenv("HULL_FAILPOINT"))
 	// The lock comes first: what follows sweeps.
@@ -177,6 +179,7 @@ func openStore(ctx context.Context, c Config, log *slog.Logger) (_ *image.Store,
 		Rebase:      driver != snapshot.Native, // whole trees are made above their parents
 		Unpacker:    unpacker{driver},
 		Remote:      remote{client},
+		Events:      bus,
 		Log:         log,
 		Parallel:    c.Parallel,
 		At:          at,

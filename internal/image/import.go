@@ -94,7 +94,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	if err != nil {
 		return "", err
 	}
-	s.bus.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
+	s.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
 	return ID(c.Digest), nil
 }
 

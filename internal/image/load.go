@@ -89,7 +89,7 @@ func (s *Store) nameLoaded(ctx context.Context, l loadedImage, report Report) er
 		}
 		line("Loaded image ID: " + string(img.ID))
 	}
-	s.bus.publish("load", string(img.ID), eventAttributes(img.Config, string(img.ID)))
+	s.publish("load", string(img.ID), eventAttributes(img.Config, string(img.ID)))
 	return nil
 }
 

@@ -107,7 +107,7 @@ func (s *Store) Tag(ctx context.Context, source string, name reference.Reference
 	if err := s.setNames(ctx, to, name.String()); err != nil {
 		return err
 	}
-	s.bus.publish("tag", string(img.ID), eventAttributes(img.Config, name.Familiar()))
+	s.publish("tag", string(img.ID), eventAttributes(img.Config, name.Familiar()))
 	return nil
 }
 

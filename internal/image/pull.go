@@ -66,7 +66,7 @@ func (s *Store) Pull(ctx context.Context, ref reference.Reference, opts PullOpti
 		verdict = "Status: Image is up to date for "
 	}
 	opts.say(Progress{Status: verdict + ref.Familiar()})
-	s.bus.publish("pull", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
+	s.publish("pull", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
 	return img, nil
 }
 

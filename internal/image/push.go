@@ -90,7 +90,7 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 	if err != nil {
 		return err
 	}
-	s.bus.publish("push", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
+	s.publish("push", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, 
 		}
 		s.opts.At("remove.untagged")
 		out = append(out, Removed{Untagged: ref.Familiar()})
-		s.bus.publish("untag", string(img.ID), eventAttributes(img.Config, string(img.ID)))
+		s.publish("untag", string(img.ID), eventAttributes(img.Config, string(img.ID)))
 	}
 	if !last {
 		return out, 0, nil
@@ -68,7 +68,7 @@ func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, 
 	}
 	s.opts.At("remove.deleted")
 	out = append(out, Removed{Deleted: string(img.ID)})
-	s.bus.publish("delete", string(img.ID), eventAttributes(img.Config, string(img.ID)))
+	s.publish("delete", string(img.ID), eventAttributes(img.Config, string(img.ID)))
 	kept := make(map[ChainID]bool)
 	for _, other := range all {
 		if other != img {
@@ -146,7 +146,7 @@ func (s *Store) Prune(ctx context.Context, remove func(*Image) bool) (out []Remo
 		}
 		all = slices.DeleteFunc(all, func(o *Image) bool { return o == img })
 	}
-	s.bus.publish("prune", "", map[string]string{"reclaimed": fmt.Sprint(freed)})
+	s.publish("prune", "", map[string]string{"reclaimed": fmt.Sprint(freed)})
 	return out, freed, nil
 }
 

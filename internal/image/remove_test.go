@@ -176,32 +176,6 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestEvents: a listener gets what happened before and after, and one that does not read is
-// cut off.
-func TestEvents(t *testing.T) {
-	var bus Bus
-	bus.publish("pull", "a", nil)
-	past, events, lost := bus.Listen(t.Context())
-	bus.publish("push", "b", nil)
-	if len(past) != 1 || past[0].Action != "pull" {
-		t.Errorf("past %v", past)
-	}
-	if e := <-events; e.Action != "push" {
-		t.Errorf("got %v", e)
-	}
-	for range waiting + 1 {
-		bus.publish("tag", "c", nil)
-	}
-	select {
-	case <-lost:
-	default:
-		t.Error("a listener that does not read was not cut off")
-	}
-	if len(bus.past) > remembered {
-		t.Errorf("%d events are remembered", len(bus.past))
-	}
-}
-
 // TestCheck: a damaged blob is found, repaired away, and the image can be pulled again.
 func TestCheck(t *testing.T) {
 	b := pulled(t)

@@ -139,7 +139,7 @@ func (a *Archive) Write(w io.Writer) error {
 		}
 		index.Manifests = append(index.Manifests, e.descriptors()...)
 		saved = append(saved, e.docker())
-		a.store.bus.publish("save", string(e.img.ID), eventAttributes(e.img.Config, string(e.img.ID)))
+		a.store.publish("save", string(e.img.ID), eventAttributes(e.img.Config, string(e.img.ID)))
 	}
 	for _, f := range []struct {
 		name string

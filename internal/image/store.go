@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/manifest"
 	"github.com/hull-dev/hull/internal/metadata"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	Rebase   bool
 	Unpacker Unpacker
 	Remote   Remote
+	Events   *events.Bus // where the store says what happened; nil for nowhere
 	Log      *slog.Logger
 	// CheckSnapshots compares the snapshotter's records with its disk; nil if it cannot.
 	CheckSnapshots func(ctx context.Context, repair bool) ([]Problem, error)
@@ -57,7 +59,6 @@ type Store struct {
 	snaps   snapshots.Snapshotter
 	opts    Options
 	host    platforms.MatchComparer
-	bus     Bus
 	backoff time.Duration // before the second attempt at a layer; each further one waits that longer
 	busy    keyed
 
@@ -91,6 +92,9 @@ func New(meta *metadata.Store, opts Options) (*Store, error) {
 	if opts.At == nil {
 		opts.At = func(string) {}
 	}
+	if opts.Events == nil {
+		opts.Events = new(events.Bus)
+	}
 	if opts.Parallel == 0 {
 		opts.Parallel = 4
 	}
@@ -107,8 +111,10 @@ func New(meta *metadata.Store, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// Events is where the store says what happened.
-func (s *Store) Events() *Bus { return &s.bus }
+// publish says what happened to an image.
+func (s *Store) publish(action, id string, attributes map[string]string) {
+	s.opts.Events.Publish(events.Event{Type: events.Image, Action: action, Actor: events.Actor{ID: id, Attributes: attributes}})
+}
 
 // forget empties the cache.
 func (s *Store) forget() {

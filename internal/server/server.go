@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/reference"
 )
@@ -42,7 +43,6 @@ type Images interface {
 	Distribution(ctx context.Context, ref reference.Reference, auth image.Credentials) (ocispec.Descriptor, []ocispec.Platform, error)
 	Login(ctx context.Context, domain string, auth image.Credentials) (identityToken string, err error)
 	Check(ctx context.Context, repair bool) ([]image.Problem, error)
-	Events() *image.Bus
 }
 
 // Facts are what hulld says of itself.
@@ -58,13 +58,14 @@ type Facts struct {
 // Server is the handler of the API.
 type Server struct {
 	images Images
+	bus    *events.Bus
 	facts  Facts
 	log    *slog.Logger
 }
 
-// New makes the handler.
-func New(images Images, facts Facts, log *slog.Logger) *Server {
-	return &Server{images: images, facts: facts, log: log}
+// New makes the handler. bus is where all parts of the engine say what happened.
+func New(images Images, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
+	return &Server{images: images, bus: bus, facts: facts, log: log}
 }
 
 // request is one request, with what is left of its path after the version.

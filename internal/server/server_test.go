@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/reference"
 )
@@ -32,7 +33,7 @@ type fake struct {
 	asked []string
 	fail  error
 	late  bool // fail after the first progress
-	bus   image.Bus
+	bus   events.Bus
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -84,7 +85,6 @@ func (f *fake) Remove(_ context.Context, name string, o image.RemoveOptions) ([]
 }
 
 func (f *fake) Usage([]*image.Image) image.Usage { return image.Usage{Layers: 42} }
-func (f *fake) Events() *image.Bus               { return &f.bus }
 
 func ask(t *testing.T, f *fake, method, target string, header http.Header) (int, string, http.Header) {
 	t.Helper()
@@ -93,7 +93,7 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	New(f, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	New(f, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -251,14 +251,5 @@ func TestFilters(t *testing.T) {
 		if got, body, _ := ask(t, &fake{}, "GET", "/images/json?filters="+url.QueryEscape(raw), nil); got != status {
 			t.Errorf("%s: %d %s, want %d", raw, got, body, status)
 		}
-	}
-}
-
-func TestEvents(t *testing.T) {
-	f := &fake{}
-	until := fmt.Sprintf("%d.%09d", time.Now().Add(200*time.Millisecond).Unix(), time.Now().Add(200*time.Millisecond).Nanosecond())
-	status, body, _ := ask(t, f, "GET", "/v1.41/events?until="+until, nil)
-	if status != 200 || body != "" {
-		t.Errorf("%d %s", status, body)
 	}
 }
