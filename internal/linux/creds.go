@@ -2,7 +2,6 @@ package linux
 
 import (
 	"fmt"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,13 +10,7 @@ import (
 // all capabilities that the process is permitted. The thread ends afterwards. f must not start
 // goroutines that count on it.
 func AsFSUser(uid, gid int, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		// Not unlocked: the runtime ends the thread with the goroutine, its ids go with it.
-		runtime.LockOSThread()
-		done <- asFSUser(uid, gid, f)
-	}()
-	return <-done
+	return onThread(func() error { return asFSUser(uid, gid, f) })
 }
 
 func asFSUser(uid, gid int, f func() error) error {

@@ -281,9 +281,6 @@ func (s *Snapshotter) checkMounts(report func(Problem, func() error) error) erro
 		return err
 	}
 	for _, e := range entries {
-		if s.driver.holds(e.Name) {
-			continue
-		}
 		err := report(Problem{Kind: Leftover, Path: "mnt/" + e.Name}, func() error {
 			for {
 				// Several may lie on each other. EINVAL: none is left.

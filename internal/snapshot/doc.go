@@ -33,7 +33,7 @@
 //	    layer.erofs      erofs: the committed layer
 //	  snapshots/new-ID/  being made
 //	  trash/             being deleted
-//	  mnt/ID             erofs: the layer mounted, for Mounts
+//	  mnt/               mount points for a moment, before Linux 6.15; empty otherwise
 //
 // Names and keys are any strings of up to 4096 bytes; they are never part of a path.
 //

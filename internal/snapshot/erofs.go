@@ -34,17 +34,17 @@ type erofsDriver struct {
 	s  *Snapshotter
 	fs *overlayfs
 
-	mu       sync.Mutex
-	mounted  map[string]int  // id → detached mount
-	attached map[string]bool // id → mnt/ID is such a mount too
+	mu      sync.Mutex
+	mounted map[string]int // id → detached mount
+	named   map[string]int // id → root of it, that Mounts told others by its number
 }
 
-func newErofs(s *Snapshotter) (*erofsDriver, error) {
-	fs, err := s.probeOverlayfs()
+func newErofs(s *Snapshotter, attach bool) (*erofsDriver, error) {
+	fs, err := s.probeOverlayfs(attach)
 	if err != nil {
 		return nil, err
 	}
-	return &erofsDriver{s: s, fs: fs, mounted: make(map[string]int), attached: make(map[string]bool)}, nil
+	return &erofsDriver{s: s, fs: fs, mounted: make(map[string]int), named: make(map[string]int)}, nil
 }
 
 func (d *erofsDriver) fill(_ context.Context, dir int, snap storage.Snapshot) error {
@@ -118,7 +118,7 @@ func (d *erofsDriver) usage(ctx context.Context, dir int) (snapshots.Usage, erro
 func (d *erofsDriver) mounts(snap storage.Snapshot, volatile bool) ([]mount.Mount, error) {
 	lower := make([]string, len(snap.ParentIDs))
 	for i, id := range snap.ParentIDs {
-		path, err := d.attach(id)
+		path, err := d.name(id)
 		if err != nil {
 			return nil, err
 		}
@@ -187,66 +187,55 @@ func mountErofs(file int) (int, error) {
 	return fd, err
 }
 
-// attach makes a layer visible at a path, for those who mount by path.
-func (d *erofsDriver) attach(id string) (string, error) {
-	root, err := d.lower(id)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(root)
-	path := d.s.root + "/mnt/" + id
+// name is a path of a layer's root, for those who mount by path. It is one of /proc, so that
+// nothing is in the mount table that a killed hulld would leave there. Kernels before 6.15 read
+// through such a path, and do not take it as a layer.
+func (d *erofsDriver) name(id string) (string, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.attached[id] {
-		return path, nil
+	fd, ok := d.named[id]
+	d.mu.Unlock()
+	if !ok {
+		root, err := d.lower(id)
+		if err != nil {
+			return "", err
+		}
+		d.mu.Lock()
+		if fd, ok = d.named[id]; ok { // another was faster
+			unix.Close(root)
+		} else {
+			fd = root
+			d.named[id] = root
+		}
+		d.mu.Unlock()
 	}
-	if err := unix.Mkdirat(d.s.mntDir, id, 0o700); err != nil && err != unix.EEXIST {
-		return "", fmt.Errorf("mkdir mnt/%s: %w", id, err)
-	}
-	point, err := openPath(d.s.mntDir, id)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(point)
-	clone, err := linux.CloneTree(root)
-	if err != nil {
-		return "", err
-	}
-	defer unix.Close(clone)
-	if err := linux.MoveMount(clone, point); err != nil {
-		return "", err
-	}
-	d.attached[id] = true
-	d.s.at("mounts.attached")
-	return path, nil
+	// "/.": the path goes through the link, also with O_NOFOLLOW.
+	return fmt.Sprintf("/proc/%d/fd/%d/.", os.Getpid(), fd), nil
 }
 
 func (d *erofsDriver) forget(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if fd, ok := d.mounted[id]; ok {
-		unix.Close(fd)
-		delete(d.mounted, id)
-	}
-	if d.attached[id] {
-		d.fs.unpoint(id)
-		delete(d.attached, id)
+	for _, m := range []map[string]int{d.mounted, d.named} {
+		if fd, ok := m[id]; ok {
+			unix.Close(fd)
+			delete(m, id)
+		}
 	}
 }
 
 func (d *erofsDriver) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, fd := range d.mounted {
-		unix.Close(fd)
-		delete(d.mounted, id)
+	for _, m := range []map[string]int{d.mounted, d.named} {
+		for id, fd := range m {
+			unix.Close(fd) // those who mounted above keep what they use
+			delete(m, id)
+		}
 	}
-	for id := range d.attached {
-		d.fs.unpoint(id) // those who mounted above keep what they use
-		delete(d.attached, id)
-	}
-	return nil
+	return d.fs.close()
 }
+
+func (d *erofsDriver) inside(f func() error) error { return d.fs.inside(f) }
 
 func (d *erofsDriver) verify(dir int, kind snapshots.Kind) error {
 	switch kind {
@@ -280,12 +269,6 @@ func (d *erofsDriver) needs(kind snapshots.Kind) []string {
 		return []string{"fs"}
 	}
 	return []string{imageFile}
-}
-
-func (d *erofsDriver) holds(name string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.attached[name]
 }
 
 // Image is a layer that is written as an image, not as files: extraction then costs no inode.

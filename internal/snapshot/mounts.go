@@ -34,8 +34,9 @@ func (o MountOptions) userNS() int {
 }
 
 // Mounts describes how to mount an active snapshot or a view; see snapshots.Snapshotter. The
-// descriptions hold paths below the store's root. With the erofs driver the layers are mounted
-// below mnt/ first, and stay so until their removal or Close.
+// descriptions hold paths below the store's root; with the erofs driver the layers are mounted
+// first, and are at paths of this process's descriptors (/proc/PID/fd/N) until their removal or
+// Close.
 func (s *Snapshotter) Mounts(ctx context.Context, key string) ([]mount.Mount, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -66,7 +67,7 @@ func (s *Snapshotter) Mount(ctx context.Context, key string, o MountOptions) (*o
 	snap, volatile, err := s.snapshot(ctx, key)
 	if err == nil {
 		var fd int
-		if fd, err = s.driver.mount(snap, volatile, o); err == nil {
+		if err = s.driver.inside(func() (err error) { fd, err = s.driver.mount(snap, volatile, o); return err }); err == nil {
 			if err = linux.SetAttr(fd, linux.Attr{Set: o.Attr, UserNS: -1}); err == nil {
 				return os.NewFile(uintptr(fd), "snapshot "+key), nil
 			}

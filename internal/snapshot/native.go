@@ -91,6 +91,7 @@ func (d *nativeDriver) fsDir(id string) (int, error) {
 
 func (d *nativeDriver) verify(dir int, _ snapshots.Kind) error { return verifyDirs(dir, "fs") }
 func (d *nativeDriver) needs(snapshots.Kind) []string          { return []string{"fs"} }
-func (d *nativeDriver) holds(string) bool                      { return false }
 func (d *nativeDriver) forget(string)                          {}
 func (d *nativeDriver) close() error                           { return nil }
+
+func (d *nativeDriver) inside(f func() error) error { return f() }

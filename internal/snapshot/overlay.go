@@ -21,33 +21,61 @@ type overlayDriver struct {
 	fs *overlayfs
 }
 
-func newOverlay(s *Snapshotter) (*overlayDriver, error) {
-	fs, err := s.probeOverlayfs()
+func newOverlay(s *Snapshotter, attach bool) (*overlayDriver, error) {
+	fs, err := s.probeOverlayfs(attach)
 	if err != nil {
 		return nil, err
 	}
 	return &overlayDriver{s, fs}, nil
 }
 
-// probeOverlayfs asks the kernel, in a directory that goes to the trash.
-func (s *Snapshotter) probeOverlayfs() (*overlayfs, error) {
-	if err := unix.Mkdirat(s.mntDir, "probe", 0o700); err != nil && err != unix.EEXIST {
+// probeOverlayfs asks the kernel. Where it wants layers attached, the store moves into a mount
+// namespace of its own: its directories are opened anew there, since a mount system call takes
+// only what is in the namespace of its thread.
+func (s *Snapshotter) probeOverlayfs(attach bool) (fs *overlayfs, err error) {
+	private, err := linux.NewMountNS()
+	if err != nil {
+		return nil, err
+	}
+	moved := noDirs
+	err = private.Do(func() (err error) {
+		if err := moved.open(s.root); err != nil {
+			return err
+		}
+		fs, err = moved.probe()
+		return err
+	})
+	if err == nil && (!fs.detached || attach) {
+		s.storeDirs.close()
+		s.storeDirs = moved
+		fs.detached, fs.private = false, private
+		return fs, nil
+	}
+	moved.close()
+	private.Close()
+	if err != nil {
+		return nil, fmt.Errorf("overlayfs: %w", err)
+	}
+	fs.mnt = s.mntDir
+	return fs, nil
+}
+
+// probe makes overlays in a directory of mnt.
+func (d *storeDirs) probe() (*overlayfs, error) {
+	if err := unix.Mkdirat(d.mntDir, "probe", 0o700); err != nil && err != unix.EEXIST {
 		return nil, fmt.Errorf("mkdir mnt/probe: %w", err)
 	}
-	scratch, err := linux.OpenBeneath(s.mntDir, "probe", unix.O_RDONLY|unix.O_DIRECTORY)
+	scratch, err := linux.OpenBeneath(d.mntDir, "probe", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(scratch)
-	fs, err := newOverlayfs(s.mntDir, scratch)
+	fs, err := newOverlayfs(d.mntDir, scratch)
 	for _, name := range []string{"a", "b"} {
 		_ = unix.Unlinkat(scratch, name, unix.AT_REMOVEDIR)
 	}
-	_ = unix.Unlinkat(s.mntDir, "probe", unix.AT_REMOVEDIR)
-	if err != nil {
-		return nil, fmt.Errorf("overlayfs: %w", err)
-	}
-	return fs, nil
+	_ = unix.Unlinkat(d.mntDir, "probe", unix.AT_REMOVEDIR)
+	return fs, err
 }
 
 func (d *overlayDriver) fill(_ context.Context, dir int, snap storage.Snapshot) error {
@@ -284,9 +312,10 @@ func (d *overlayDriver) needs(kind snapshots.Kind) []string {
 	return []string{"fs"}
 }
 
-func (d *overlayDriver) holds(string) bool { return false }
-func (d *overlayDriver) forget(string)     {}
-func (d *overlayDriver) close() error      { return nil }
+func (d *overlayDriver) forget(string) {}
+func (d *overlayDriver) close() error  { return d.fs.close() }
+
+func (d *overlayDriver) inside(f func() error) error { return d.fs.inside(f) }
 
 // volatileBoot in a snapshot's directory holds the boot in which it was mounted volatile.
 const volatileBoot = "volatile"

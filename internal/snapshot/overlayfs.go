@@ -21,6 +21,8 @@ type overlayfs struct {
 	method    layerMethod
 	// detached: a layer may be on a mount that is attached nowhere (Linux 6.15).
 	detached bool
+	// private is where mounts are attached when some must be; nil: none must.
+	private *linux.MountNS
 }
 
 // layerMethod is how layers are named to the kernel.
@@ -78,7 +80,15 @@ func (o *overlayfs) mount(l layers) (int, error) {
 			return -1, fmt.Errorf("stat the work directory: %w", err)
 		}
 		fd := -1
-		err := linux.AsFSUser(int(st.Uid), int(st.Gid), func() (err error) { fd, err = o.mountLayers(l); return err })
+		err := linux.AsFSUser(int(st.Uid), int(st.Gid), func() (err error) {
+			if o.private != nil { // the thread is a new one
+				if err := o.private.Enter(); err != nil {
+					return err
+				}
+			}
+			fd, err = o.mountLayers(l)
+			return err
+		})
 		return writable(fd, err)
 	}
 	fd, err := o.mountLayers(l)
@@ -231,6 +241,21 @@ func (o *overlayfs) attachAll(l *layers, fds *directories) (leave func(), err er
 		}
 	}
 	return leave, nil
+}
+
+// inside runs f where mounts may be attached.
+func (o *overlayfs) inside(f func() error) error {
+	if o.private == nil {
+		return f()
+	}
+	return o.private.Do(f)
+}
+
+func (o *overlayfs) close() error {
+	if o.private == nil {
+		return nil
+	}
+	return o.private.Close()
 }
 
 // point makes a mount point.

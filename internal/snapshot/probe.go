@@ -42,16 +42,25 @@ func Probe(dir string) ([]Support, error) {
 		return nil, fmt.Errorf("probe snapshotters in %s: %w", dir, err)
 	}
 	defer os.RemoveAll(tmp)
-	out := []Support{{Driver: EROFS}, {Driver: Overlay}, {Driver: Native}}
-	for i := range out {
-		p := &out[i]
-		reason, err := probe(p.Driver, filepath.Join(tmp, p.Driver))
-		p.OK, p.Reason = err == nil, reason
-		if err != nil {
-			p.Reason = err.Error()
-		}
+	// What is attached on the way is seen by nobody, and gone with the process.
+	private, err := linux.NewMountNS()
+	if err != nil {
+		return nil, fmt.Errorf("probe snapshotters in %s: %w", dir, err)
 	}
-	return out, nil
+	defer private.Close()
+	out := []Support{{Driver: EROFS}, {Driver: Overlay}, {Driver: Native}}
+	err = private.Do(func() error {
+		for i := range out {
+			p := &out[i]
+			reason, err := probe(p.Driver, filepath.Join(tmp, p.Driver))
+			p.OK, p.Reason = err == nil, reason
+			if err != nil {
+				p.Reason = err.Error()
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Choose picks a driver for the store in dir: override when it is not empty, else the one whose

@@ -32,6 +32,8 @@ type Config struct {
 
 	// at is called at each step that leaves something behind; tests die there.
 	at func(step string)
+	// attach: layers are attached to be mounted, as kernels before 6.15 want it; for tests.
+	attach bool
 }
 
 // Snapshotter is a store of snapshots. It implements snapshots.Snapshotter and snapshots.Cleaner.
@@ -42,9 +44,7 @@ type Snapshotter struct {
 	log    *slog.Logger
 	at     func(step string)
 
-	// Directories of the store, open as long as it is.
-	rootDir, snapsDir, trashDir, mntDir int
-
+	storeDirs
 	busy  sync.RWMutex
 	keys  keyLocks
 	syncs groupSync
@@ -80,8 +80,8 @@ type driver interface {
 	verify(dir int, kind snapshots.Kind) error
 	// needs names what a snapshot's directory may hold.
 	needs(kind snapshots.Kind) []string
-	// holds says whether the driver uses mnt/NAME.
-	holds(name string) bool
+	// inside runs f where the mount system calls of mounts, mount and layer work.
+	inside(f func() error) error
 	// forget lets go of a snapshot that is being removed.
 	forget(id string)
 	// close lets go of everything.
@@ -101,7 +101,7 @@ func Open(cfg Config) (_ *Snapshotter, err error) {
 		// overlayfs options separate and quote by these.
 		return nil, fmt.Errorf("open the snapshots in %q: the path must be absolute and without ':', ',', '\\' and '\"': %w", cfg.Root, errdefs.ErrInvalidArgument)
 	}
-	s := &Snapshotter{root: filepath.Clean(cfg.Root), log: cfg.Log, at: cfg.at, rootDir: -1, snapsDir: -1, trashDir: -1, mntDir: -1}
+	s := &Snapshotter{root: filepath.Clean(cfg.Root), log: cfg.Log, at: cfg.at, storeDirs: noDirs}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,7 +115,7 @@ func Open(cfg Config) (_ *Snapshotter, err error) {
 			s.Close()
 		}
 	}()
-	if err := s.openDirs(); err != nil {
+	if err := s.storeDirs.open(s.root); err != nil {
 		return nil, err
 	}
 	// bbolt's lock on the file is the store's: nothing else is touched before it is held.
@@ -135,9 +135,9 @@ func Open(cfg Config) (_ *Snapshotter, err error) {
 	}
 	switch cfg.Driver {
 	case Overlay:
-		s.driver, err = newOverlay(s)
+		s.driver, err = newOverlay(s, cfg.attach)
 	case EROFS:
-		s.driver, err = newErofs(s)
+		s.driver, err = newErofs(s, cfg.attach)
 	case Native:
 		s.driver = &nativeDriver{s}
 	default:
@@ -153,13 +153,19 @@ func Open(cfg Config) (_ *Snapshotter, err error) {
 	return s, nil
 }
 
-// openDirs makes and opens the store's directories.
-func (s *Snapshotter) openDirs() (err error) {
-	if err := os.MkdirAll(s.root, 0o700); err != nil {
+// storeDirs are the directories of a store, open as long as it is.
+type storeDirs struct{ rootDir, snapsDir, trashDir, mntDir int }
+
+// noDirs are none.
+var noDirs = storeDirs{-1, -1, -1, -1}
+
+// open makes and opens them.
+func (s *storeDirs) open(root string) (err error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
 	}
-	if s.rootDir, err = unix.Open(s.root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return &os.PathError{Op: "open", Path: s.root, Err: err}
+	if s.rootDir, err = unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return &os.PathError{Op: "open", Path: root, Err: err}
 	}
 	// Whatever the umask was, and whoever made it (R15).
 	if err := unix.Fchmod(s.rootDir, 0o700); err != nil {
@@ -212,13 +218,17 @@ func (s *Snapshotter) Close() error {
 	if s.meta != nil {
 		errs = append(errs, s.meta.Close())
 	}
+	s.storeDirs.close()
+	return errors.Join(errs...)
+}
+
+func (s *storeDirs) close() {
 	for _, fd := range []int{s.mntDir, s.trashDir, s.snapsDir, s.rootDir} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
-	s.mntDir, s.trashDir, s.snapsDir, s.rootDir = -1, -1, -1, -1
-	return errors.Join(errs...)
+	*s = noDirs
 }
 
 // enter begins an operation: the store stays open until the function it returns is called.
