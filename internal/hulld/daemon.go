@@ -103,6 +103,7 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 	level, _ := c.level()
 	handler := server.New(store, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
+		Mirrors: c.Mirrors, Insecure: c.Insecure,
 	}, log)
 	var listeners []net.Listener
 	for _, h := range c.Hosts {
@@ -173,7 +174,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 		return nil, "", nil, errors.Join(err, snaps.Close(), lock.Close())
 	}
 	closeAll = func() error { return errors.Join(meta.Close(), snaps.Close(), lock.Close()) }
-	client := registry.New(registry.Options{Hosts: registry.HostsDir(c.RegistryDirs), Log: log, UserAgent: "hull"})
+	client := registry.New(registry.Options{Hosts: c.registries(), Log: log, UserAgent: "hull"})
 	store, err := image.New(meta, image.Options{
 		Snapshotter: driver,
 		Rebase:      driver != snapshot.Native, // whole trees are made above their parents

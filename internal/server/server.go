@@ -53,6 +53,8 @@ type Facts struct {
 	Snapshotter string
 	DataRoot    string
 	Debug       bool
+	Mirrors     []string // of docker.io
+	Insecure    []string // registries, by host or network
 }
 
 // Server is the handler of the API.
