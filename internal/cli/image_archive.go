@@ -107,11 +107,11 @@ func (a *App) imageImport(ctx context.Context, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return misused("import takes a file or -, and a name")
 	}
-	if strings.HasPrefix(args[0], "http://") || strings.HasPrefix(args[0], "https://") {
-		return errors.New("hull does not fetch archives from a URL; fetch it and import it from standard input (hull import -)")
-	}
-	in := a.In
-	if args[0] != "-" {
+	source, in := "-", a.In
+	switch {
+	case strings.HasPrefix(args[0], "http://"), strings.HasPrefix(args[0], "https://"):
+		source, in = args[0], nil // hulld fetches it
+	case args[0] != "-":
 		f, err := os.Open(args[0])
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (a *App) imageImport(ctx context.Context, args []string) error {
 		defer f.Close()
 		in = f
 	}
-	q := url.Values{"fromSrc": {"-"}, "changes": *changes}
+	q := url.Values{"fromSrc": {source}, "changes": *changes}
 	if *message != "" {
 		q.Set("message", *message)
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,7 +22,8 @@ import (
 // ImportOptions of Import.
 type ImportOptions struct {
 	Name     reference.Reference // the zero value for none
-	Message  string              // of the history; "" for "Imported from -"
+	Source   string              // where the archive comes from, for a person to read; "" for "-"
+	Message  string              // of the history; "" for "Imported from SOURCE"
 	Platform *ocispec.Platform   // nil: this host's
 	Changes  []string            // Dockerfile instructions: CMD, ENV, …
 }
@@ -63,7 +65,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Comment = opts.Message
 	if config.Comment == "" {
-		config.Comment = "Imported from -"
+		config.Comment = "Imported from " + cmp.Or(opts.Source, "-")
 	}
 	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.Digest(x.DiffID)}}
 	config.History = []ocispec.History{{Created: &now, Comment: config.Comment}}
@@ -96,6 +98,11 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	}
 	s.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
 	return ID(c.Digest), nil
+}
+
+// Download opens what a URL holds, for Import; it is bounded in time, not in size (Remote's rules hold).
+func (s *Store) Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error) {
+	return s.opts.Remote.Download(ctx, url)
 }
 
 // importLayer puts the stream into the content store and a snapshot, at once.

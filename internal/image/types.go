@@ -92,6 +92,8 @@ type Remote interface {
 	Repository(ctx context.Context, repo reference.Repository, auth Credentials) (Repository, error)
 	// Login checks credentials against a registry and returns an identity token if it gave one.
 	Login(ctx context.Context, domain string, auth Credentials) (identityToken string, err error)
+	// Download opens what a URL holds that a user named. size is -1 when it is not known.
+	Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error)
 }
 
 // Repository is one repository of a registry. What it returns is checked: documents and blobs

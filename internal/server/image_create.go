@@ -2,8 +2,10 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -93,11 +95,9 @@ func (s *Server) imageCreate(w http.ResponseWriter, r *request) error {
 	return out.fail(err)
 }
 
+// imageImport reads the archive from the body (src is "-") or from a URL.
 func (s *Server) imageImport(w http.ResponseWriter, r *request, src string, platform *ocispec.Platform) error {
-	if src != "-" {
-		return errdefs.ErrNotImplemented.WithMessage("hulld does not fetch archives from a URL; fetch it and import it from standard input (docker import -)")
-	}
-	opts := image.ImportOptions{Message: r.FormValue("message"), Platform: platform, Changes: r.Form["changes"]}
+	opts := image.ImportOptions{Source: src, Message: r.FormValue("message"), Platform: platform, Changes: r.Form["changes"]}
 	if repo := r.FormValue("repo"); repo != "" {
 		var err error
 		if opts.Name, _, err = imageName(repo, r.FormValue("tag")); err != nil {
@@ -107,10 +107,56 @@ func (s *Server) imageImport(w http.ResponseWriter, r *request, src string, plat
 			return errdefs.ErrInvalidArgument.WithMessage("cannot import digest reference")
 		}
 	}
+	if src != "-" {
+		return s.importURL(w, r, src, opts)
+	}
 	id, err := s.images.Import(r.Context(), r.Body, opts)
 	if err != nil {
 		return err
 	}
 	newStream(w).report(image.Progress{Status: string(id)})
 	return nil
+}
+
+// importURL imports what a URL holds. A URL without a scheme is http, as with Docker.
+func (s *Server) importURL(w http.ResponseWriter, r *request, src string, opts image.ImportOptions) error {
+	if !strings.Contains(src, "://") {
+		src = "http://" + src
+	}
+	body, size, err := s.images.Download(r.Context(), src)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	opts.Source = src
+	out := newStream(w)
+	out.report(image.Progress{Status: "Downloading from " + src})
+	id, err := s.images.Import(r.Context(), &counted{r: body, said: func(n int64) {
+		if size > 0 {
+			out.report(image.Progress{Status: "Importing", Current: n, Total: size})
+		}
+	}}, opts)
+	if err == nil {
+		out.report(image.Progress{Status: string(id)})
+	}
+	return out.fail(err)
+}
+
+// counted tells from time to time how much was read.
+type counted struct {
+	r    io.Reader
+	n    int64
+	next time.Time
+	said func(n int64)
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if now := time.Now(); err != nil || now.After(c.next) {
+		c.next = now.Add(200 * time.Millisecond)
+		c.said(c.n)
+	}
+	return n, err
 }

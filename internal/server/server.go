@@ -35,6 +35,7 @@ type Images interface {
 	PushAll(ctx context.Context, repo reference.Repository, opts image.PushOptions) error
 	Load(ctx context.Context, r io.Reader, report image.Report) error
 	Save(ctx context.Context, names []string, platform *ocispec.Platform) (*image.Archive, error)
+	Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error)
 	Import(ctx context.Context, r io.Reader, opts image.ImportOptions) (image.ID, error)
 	Tag(ctx context.Context, source string, name reference.Reference) error
 	Remove(ctx context.Context, name string, opts image.RemoveOptions) ([]image.Removed, error)

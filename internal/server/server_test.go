@@ -74,6 +74,17 @@ func (f *fake) Push(_ context.Context, ref reference.Reference, _ image.PushOpti
 	return f.fail
 }
 
+func (f *fake) Download(_ context.Context, url string) (io.ReadCloser, int64, error) {
+	f.note("download %s", url)
+	return io.NopCloser(strings.NewReader("the archive")), -1, f.fail
+}
+
+func (f *fake) Import(_ context.Context, r io.Reader, o image.ImportOptions) (image.ID, error) {
+	data, err := io.ReadAll(r)
+	f.note("import %s: %s", o.Source, data)
+	return "the ID", err
+}
+
 func (f *fake) Tag(_ context.Context, source string, ref reference.Reference) error {
 	f.note("tag %s %s", source, ref)
 	return f.fail
@@ -169,8 +180,21 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	if status, body, _ := ask(t, &fake{}, "POST", "/images/create?fromSrc=http://x/y", nil); status != 501 {
-		t.Errorf("import from a URL: %d %s", status, body)
+	for _, c := range []struct {
+		src, asked, body string
+		fail             error
+		status           int
+	}{
+		{"http://x/y", "[download http://x/y import http://x/y: the archive]", `{"status":"Downloading from http://x/y"}` + "\r\n" + `{"status":"the ID"}`, nil, 200},
+		{"x/y", "[download http://x/y import http://x/y: the archive]", `{"status":"Downloading from http://x/y"}` + "\r\n" + `{"status":"the ID"}`, nil, 200},
+		{"-", "[import -: ]", `{"status":"the ID"}`, nil, 200},
+		{"ftp://x", "[download ftp://x]", `{"message":"refused: permission denied"}`, fmt.Errorf("refused: %w", errdefs.ErrPermissionDenied), 403},
+	} {
+		f := &fake{fail: c.fail}
+		status, body, _ := ask(t, f, "POST", "/images/create?fromSrc="+c.src, nil)
+		if status != c.status || body != c.body || fmt.Sprint(f.asked) != c.asked {
+			t.Errorf("import from %s: %d %q, asked %v", c.src, status, body, f.asked)
+		}
 	}
 }
 
