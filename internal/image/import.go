@@ -35,7 +35,7 @@ type imported struct {
 }
 
 // Import makes an image of one layer from a root file system, a tar stream, plain or compressed.
-// The layer keeps the bytes that came.
+// The layer keeps the bytes that came, unless they are compressed with xz or bzip2, which are no layer's.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ ID, err error) {
 	var config imported
 	if err := applyChanges(&config.Config, opts.Changes); err != nil {
@@ -121,6 +121,11 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 			_ = s.blobs.Abort(context.WithoutCancel(ctx), ref) // the lease would end it too, later
 		}
 	}()
+	r, stop, err := portable(r)
+	if err != nil {
+		return desc, nil, fmt.Errorf("reading the archive: %w", err)
+	}
+	defer stop()
 	in := &intake{r: r, w: w, said: func(int64) {}}
 	x, err = s.extract(ctx, "import", "", in)
 	if in.err != nil {

@@ -147,8 +147,8 @@ func (s *Store) loadDocker(ctx context.Context, a *archive) ([]loadedImage, erro
 			if err != nil {
 				return nil, err
 			}
-			if f.MediaType, err = s.layerType(ctx, f); err != nil {
-				return nil, err
+			if f, err = s.portableLayer(ctx, f); err != nil {
+				return nil, fmt.Errorf("layer %q of the archive: %w", shorten(name), err)
 			}
 			layers = append(layers, f)
 		}

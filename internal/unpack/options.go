@@ -152,7 +152,7 @@ type Stats struct {
 	SetID bool
 	// DiffID is the digest of the uncompressed stream; Digest, with Options.Digest, of the stream as it came.
 	DiffID, Digest Sum
-	// Compression is "tar" (none), "gzip", "zstd" or "bzip2".
+	// Compression is "tar" (none), "gzip", "zstd", "bzip2" or "xz".
 	Compression string
 	// Caged: the files were made under Landlock.
 	Caged bool
