@@ -169,6 +169,15 @@ func (s *Store) Leases() leases.Manager { return metadata.NewLeaseManager(s.db) 
 // of that name.
 func (s *Store) Snapshotter(name string) snapshots.Snapshotter { return s.db.Snapshotter(name) }
 
+// Version tells states of the database apart: while it is the same, nothing was written.
+func (s *Store) Version() (version int, err error) {
+	err = s.bolt.View(func(tx *bolt.Tx) error {
+		version = tx.ID()
+		return nil
+	})
+	return version, err
+}
+
 // Close waits for a running collection and closes the database. The store must not be used
 // after.
 func (s *Store) Close() error {
