@@ -81,7 +81,7 @@ func TestForeignLayers(t *testing.T) {
 	}
 	// A saved image whose layers are compressed with xz, in an archive that is, too.
 	data := xzOf(t, dockerArchive(t, "x:1", xzOf(t, layer), layer))
-	if err := b.Load(t.Context(), bytes.NewReader(data), nil); err != nil {
+	if err := b.Load(t.Context(), bytes.NewReader(data), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if img, err = b.Find(t.Context(), "x:1"); err != nil || img.Layers[0].Blob.MediaType != ocispec.MediaTypeImageLayerGzip {

@@ -132,7 +132,7 @@ type Unpacker interface {
 // Unpacked is what Unpack found out on the way.
 type Unpacked struct {
 	DiffID DiffID
-	Size   int64 // bytes of all regular files
+	Size   int64 // bytes of all regular files and of symbolic links' targets
 	// NeedsParent says that an entry's directory is not in this layer, so that the layer has to
 	// be extracted above the ones below it: one of them may have a link in that place.
 	NeedsParent bool

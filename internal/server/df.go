@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/container"
 	types "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/volume"
 
 	"github.com/hull-dev/hull/internal/image"
 )
@@ -18,7 +21,10 @@ type usage struct {
 	BuildCache  *[]any     `json:"BuildCache,omitempty"`
 	BuilderSize *int64     `json:"BuilderSize,omitempty"` // before 1.42
 
-	ImageUsage *types.DiskUsage `json:"ImageUsage,omitempty"`
+	ImageUsage      *types.DiskUsage     `json:"ImageUsage,omitempty"`
+	ContainerUsage  *container.DiskUsage `json:"ContainerUsage,omitempty"`
+	VolumeUsage     *volume.DiskUsage    `json:"VolumeUsage,omitempty"`
+	BuildCacheUsage *build.DiskUsage     `json:"BuildCacheUsage,omitempty"`
 }
 
 func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
@@ -48,6 +54,17 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 				}
 			}
 			out.ImageUsage = &d
+		}
+	}
+	if r.since(52) { // there are none
+		if want("container") {
+			out.ContainerUsage = &container.DiskUsage{}
+		}
+		if want("volume") {
+			out.VolumeUsage = &volume.DiskUsage{}
+		}
+		if want("build-cache") {
+			out.BuildCacheUsage = &build.DiskUsage{}
 		}
 	}
 	if !r.since(53) {

@@ -1,14 +1,12 @@
 package server
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/pkg/authconfig"
 	registrytypes "github.com/moby/moby/api/types/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,27 +32,7 @@ func (r *request) credentials() image.Credentials {
 	return image.Credentials{Username: c.Username, Password: c.Password, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken}
 }
 
-// platform reads the query's platform: a string, or since 1.48 also JSON. nil for none.
-func (r *request) platform(name string) (*ocispec.Platform, error) {
-	text := r.FormValue(name)
-	if text == "" {
-		return nil, nil
-	}
-	if strings.HasPrefix(text, "{") {
-		var p ocispec.Platform
-		if err := json.Unmarshal([]byte(text), &p); err != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
-		}
-		return &p, nil
-	}
-	p, err := platforms.Parse(text)
-	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
-	}
-	return &p, nil
-}
-
-// named puts a name and a tag (or a digest in its place) together. whole says that neither was
+// imageName puts a name and a tag (or a digest in its place) together. whole says that neither was
 // given: all tags are meant.
 func imageName(name, tag string) (ref reference.Reference, whole bool, err error) {
 	ref, err = reference.Parse(name)

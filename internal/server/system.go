@@ -3,12 +3,8 @@ package server
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"runtime"
-	"strings"
-	"time"
 
-	registrytypes "github.com/moby/moby/api/types/registry"
 	types "github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
 )
@@ -54,65 +50,4 @@ func kernelVersion() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
-}
-
-func (s *Server) info(w http.ResponseWriter, r *request) error {
-	all, err := s.images.Images(r.Context())
-	if err != nil {
-		return err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return err
-	}
-	var mem unix.Sysinfo_t
-	if err := unix.Sysinfo(&mem); err != nil {
-		return fmt.Errorf("asking for the memory of the host: %w", err)
-	}
-	return writeJSON(w, http.StatusOK, types.Info{
-		ID:                 s.facts.ID,
-		Images:             len(all),
-		Driver:             s.facts.Snapshotter,
-		DriverStatus:       [][2]string{},
-		Plugins:            types.PluginsInfo{Volume: []string{}, Network: []string{}, Log: []string{}},
-		Debug:              s.facts.Debug,
-		NGoroutines:        runtime.NumGoroutine(),
-		SystemTime:         time.Now().Format(time.RFC3339Nano),
-		CgroupDriver:       "cgroupfs",
-		KernelVersion:      kernelVersion(),
-		OperatingSystem:    operatingSystem(),
-		OSType:             runtime.GOOS,
-		Architecture:       machine(),
-		IndexServerAddress: "https://index.docker.io/v1/",
-		RegistryConfig:     &registrytypes.ServiceConfig{},
-		NCPU:               runtime.NumCPU(),
-		MemTotal:           int64(mem.Totalram) * int64(mem.Unit),
-		DockerRootDir:      s.facts.DataRoot,
-		Name:               host,
-		Labels:             []string{},
-		ServerVersion:      s.facts.Version,
-		SecurityOptions:    []string{},
-		Warnings:           []string{"hulld has images only: containers, networks and volumes are not there yet"},
-	})
-}
-
-func machine() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return runtime.GOARCH
-	}
-	return unix.ByteSliceToString(u.Machine[:])
-}
-
-func operatingSystem() string {
-	data, err := os.ReadFile("/etc/os-release")
-	if err != nil {
-		return "Linux"
-	}
-	for line := range strings.Lines(string(data)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
-			return strings.Trim(v, `"`)
-		}
-	}
-	return "Linux"
 }
