@@ -15,8 +15,8 @@ import (
 
 func (a *App) imageSave(ctx context.Context, args []string) (err error) {
 	o := newOptions()
-	output := o.text("output", 'o', "")
-	platform := o.text("platform", 0, "")
+	output := o.text("output", 'o', "", "Write to a file, instead of STDOUT")
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err = o.parse(args, false)
 	if err != nil {
 		return err
@@ -28,8 +28,8 @@ func (a *App) imageSave(ctx context.Context, args []string) (err error) {
 		return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
 	}
 	q := url.Values{"names": args}
-	if *platform != "" {
-		q.Set("platform", *platform)
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
 	}
 	body, err := a.client.do(ctx, call{method: "GET", path: "/images/get", query: q})
 	if err != nil {
@@ -62,8 +62,9 @@ func saveFile(name string, r io.Reader) error {
 
 func (a *App) imageLoad(ctx context.Context, args []string) error {
 	o := newOptions()
-	input := o.text("input", 'i', "")
-	quiet := o.flag("quiet", 'q')
+	input := o.text("input", 'i', "", "Read from tar archive file, instead of STDIN")
+	quiet := o.flag("quiet", 'q', "Suppress the load output")
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -83,6 +84,9 @@ func (a *App) imageLoad(ctx context.Context, args []string) error {
 		return errors.New("requested load from stdin, but stdin is empty")
 	}
 	q := url.Values{"quiet": {"0"}}
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
+	}
 	if *quiet || terminalWidth(a.Out) == 0 {
 		q.Set("quiet", "1")
 	}
@@ -97,9 +101,9 @@ func (a *App) imageLoad(ctx context.Context, args []string) error {
 
 func (a *App) imageImport(ctx context.Context, args []string) error {
 	o := newOptions()
-	changes := o.list("change", 'c')
-	message := o.text("message", 'm', "")
-	platform := o.text("platform", 0, "")
+	changes := o.list("change", 'c', "Apply Dockerfile instruction to the created image")
+	message := o.text("message", 'm', "", "Set commit message for imported image")
+	platform := o.text("platform", 0, "", "Platform of the image")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err

@@ -20,9 +20,9 @@ type transfer struct {
 // transfer reads the options of pull and push, and says so when the tag is the default one.
 func (a *App) transfer(verb string, args []string) (*transfer, error) {
 	o := newOptions()
-	all := o.flag("all-tags", 'a')
-	quiet := o.flag("quiet", 'q')
-	platform := o.text("platform", 0, "")
+	all := o.flag("all-tags", 'a', "All tags of the repository")
+	quiet := o.flag("quiet", 'q', "Suppress verbose output")
+	platform := o.text("platform", 0, "", "Platform, os/arch[/variant]")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return nil, err
