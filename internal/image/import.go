@@ -96,6 +96,9 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	if err != nil {
 		return "", err
 	}
+	if opts.Name != (reference.Reference{}) {
+		s.publish("tag", c.Digest.String(), map[string]string{"name": opts.Name.WithDefaultTag().Familiar()})
+	}
 	s.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
 	return ID(c.Digest), nil
 }

@@ -24,6 +24,8 @@ type PushOptions struct {
 	Platform *ocispec.Platform // only this one of an index; nil: all that is there
 	Auth     Credentials
 	Report   Report
+
+	all bool // one of many, which have one event together
 }
 
 func (o *PushOptions) say(p Progress) {
@@ -89,6 +91,9 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 	img, err := s.read(ctx, record.Target, s.host)
 	if err != nil {
 		return err
+	}
+	if opts.all {
+		return nil
 	}
 	s.publish("push", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
 	return nil
@@ -176,6 +181,7 @@ func (s *Store) PushAll(ctx context.Context, name reference.Repository, opts Pus
 	if err != nil {
 		return err
 	}
+	opts.all = true
 	pushed := false
 	for _, img := range all {
 		for _, t := range img.Tags {
@@ -191,6 +197,7 @@ func (s *Store) PushAll(ctx context.Context, name reference.Repository, opts Pus
 		opts.say(Progress{Status: "The push refers to repository [" + name.String() + "]"})
 		return errdefs.ErrNotFound.WithMessage("An image does not exist locally with the tag: " + name.String())
 	}
+	s.publish("push", name.Familiar(), map[string]string{"name": name.Familiar()})
 	return nil
 }
 
