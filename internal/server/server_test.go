@@ -34,6 +34,7 @@ type fake struct {
 	fail  error
 	late  bool // fail after the first progress
 	bus   events.Bus
+	rich  bool // images have everything (coverage_image_test.go)
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -49,11 +50,20 @@ func one() *image.Image {
 	}
 }
 
-func (f *fake) Images(context.Context) ([]*image.Image, error) { return []*image.Image{one()}, f.fail }
+func (f *fake) Images(context.Context) ([]*image.Image, error) {
+	return []*image.Image{f.one()}, f.fail
+}
+
+func (f *fake) one() *image.Image {
+	if f.rich {
+		return full()
+	}
+	return one()
+}
 
 func (f *fake) Find(_ context.Context, name string) (*image.Image, error) {
 	f.note("find %s", name)
-	return one(), f.fail
+	return f.one(), f.fail
 }
 
 func (f *fake) Pull(_ context.Context, ref reference.Reference, o image.PullOptions) (*image.Image, error) {
