@@ -69,6 +69,7 @@ func verbs() []verb {
 		{"image save", "", "write images to an archive (as save)", (*App).imageSave},
 		{"image load", "", "read images from an archive (as load)", (*App).imageLoad},
 		{"image import", "", "make an image of a root file system (as import)", (*App).imageImport},
+		{"search", "TERM", "refused: registries have no search", (*App).search},
 		{"completion", "bash|zsh|fish", "print a script for the shell that completes hull's words", (*App).completion},
 		{"__complete", "", "", (*App).complete},
 		{"login", "[-u USER] [-p PASSWORD | --password-stdin] [SERVER]", "log in to a registry", (*App).login},

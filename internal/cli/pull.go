@@ -138,3 +138,15 @@ func (a *App) authHeader(ctx context.Context, repo string) (http.Header, error) 
 	}
 	return http.Header{"X-Registry-Auth": {base64.URLEncoding.EncodeToString(raw)}}, nil
 }
+
+// search passes the question on; the answer says why there is none.
+func (a *App) search(ctx context.Context, args []string) error {
+	args, err := newOptions().parse(args, false)
+	if err != nil {
+		return err
+	}
+	if len(args) != 1 {
+		return misused("search takes one term, got %d arguments", len(args))
+	}
+	return a.client.get(ctx, call{method: "GET", path: "/images/search", query: url.Values{"term": args}}, nil)
+}
