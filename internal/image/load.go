@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -277,7 +278,13 @@ func (s *Store) loadTree(ctx context.Context, a *archive, root ocispec.Descripto
 	return manifest.Walk(ctx, f, doc, present, func(d *manifest.Document) error {
 		switch {
 		case d.Config == nil:
-			return s.writeSmall(ctx, d.Descriptor, d.Raw, indexLabels(d))
+			labels := indexLabels(d)
+			if len(want) > 0 { // the collector takes the others
+				maps.DeleteFunc(labels, func(_, child string) bool {
+					return !present(ocispec.Descriptor{Digest: digest.Digest(child)})
+				})
+			}
+			return s.writeSmall(ctx, d.Descriptor, d.Raw, labels)
 		case d.Descriptor.Digest == picked.Descriptor.Digest:
 			return nil
 		}
