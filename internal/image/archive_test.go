@@ -217,3 +217,17 @@ func TestPush(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestImportNothing: an empty stream is an empty file system.
+func TestImportNothing(t *testing.T) {
+	b := newBench(t, true)
+	if _, err := b.Import(t.Context(), strings.NewReader(""), ImportOptions{Name: parse(t, "i")}); err != nil {
+		t.Fatal(err)
+	}
+	if img, err := b.Find(t.Context(), "i"); err != nil || img.Size != 0 || len(img.Layers) != 1 {
+		t.Errorf("got %+v, %v", img, err)
+	}
+	if err := b.Tag(t.Context(), "i", parse(t, "sha256:tag")); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a tag of sha256: %v", err)
+	}
+}

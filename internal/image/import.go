@@ -1,6 +1,8 @@
 package image
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -129,7 +131,12 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 		return desc, nil, fmt.Errorf("reading the archive: %w", err)
 	}
 	defer stop()
-	in := &intake{r: r, w: w, said: func(int64) {}}
+	// Nothing at all is an empty file system, as with Docker.
+	b := bufio.NewReader(r)
+	if _, err := b.Peek(1); err == io.EOF {
+		b.Reset(bytes.NewReader(make([]byte, 1024)))
+	}
+	in := &intake{r: b, w: w, said: func(int64) {}}
 	x, err = s.extract(ctx, "import", "", in)
 	if in.err != nil {
 		return desc, x, fmt.Errorf("reading the archive: %w", in.err)

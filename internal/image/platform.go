@@ -32,6 +32,9 @@ func (s *Store) FindFor(ctx context.Context, name string, want ocispec.Platform)
 		}
 		if match.Match(one.Config.Platform) {
 			one.Targets, one.Tags, one.Digests, one.TaggedAt = img.Targets, img.Tags, img.Digests, img.TaggedAt
+			desc := target(one.Manifest)
+			desc.Platform = &one.Config.Platform
+			one.Chosen = &desc
 			return one, nil
 		}
 	}

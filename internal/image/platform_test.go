@@ -32,7 +32,8 @@ func isMissingPlatform(err error) bool {
 func TestFindFor(t *testing.T) {
 	b, index := several(t)
 	img, err := b.FindFor(t.Context(), "x:1", linux("riscv64"))
-	if err != nil || img.Config.Architecture != "riscv64" || img.Targets[0].Digest != index.Digest || len(img.Tags) != 1 {
+	if err != nil || img.Config.Architecture != "riscv64" || img.Targets[0].Digest != index.Digest || len(img.Tags) != 1 ||
+		img.Chosen == nil || img.Chosen.Digest != img.Manifest.Descriptor.Digest || img.Chosen.Platform.Architecture != "riscv64" {
 		t.Errorf("got %+v, %v", img, err)
 	}
 	if _, err := b.FindFor(t.Context(), "x:1", linux("s390x")); !isMissingPlatform(err) {

@@ -35,6 +35,8 @@ func short(d digest.Digest) string {
 type Image struct {
 	ID      ID
 	Targets []ocispec.Descriptor // what its names point to; the first is the newest
+	// Chosen is the descriptor of Manifest when a platform was asked for (FindFor); else nil.
+	Chosen *ocispec.Descriptor
 	// Manifest is the pick for the platform; its bytes are as they came.
 	Manifest  *manifest.Document
 	Config    *ocispec.Image // the zero image for an artifact

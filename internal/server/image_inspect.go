@@ -91,6 +91,9 @@ func (s *Server) inspect(r *request, img *image.Image) (*inspected, error) {
 	out.InspectResponse.Comment, out.InspectResponse.Author = "", ""
 	if r.since(48) {
 		out.Descriptor = &img.Targets[0]
+		if img.Chosen != nil {
+			out.Descriptor = img.Chosen
+		}
 	}
 	if n := len(c.History); c.Comment == "" && n > 0 {
 		c.Comment = c.History[n-1].Comment

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/containerd/errdefs"
 	types "github.com/moby/moby/api/types/image"
 
 	"github.com/hull-dev/hull/internal/image"
@@ -26,6 +27,9 @@ func (s *Server) imageList(w http.ResponseWriter, r *request) error {
 	filter, err := f.imageFilter(time.Now())
 	if err != nil {
 		return err
+	}
+	if r.flag("identity") && !r.flag("manifests") {
+		return errdefs.ErrInvalidArgument.WithMessage("identity requires manifests=1")
 	}
 	all, err := s.images.Images(r.Context())
 	if err != nil {
