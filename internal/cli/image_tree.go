@@ -69,7 +69,7 @@ func (a *App) imageTree(ctx context.Context, q url.Values, whole bool) error {
 		}
 		for i, name := range names {
 			lines = append(lines, []string{clean(name), id(img.ID), size(total), size(content), used(inUse)})
-			if i == len(names)-1 && len(img.Manifests) > 1 {
+			if i == len(names)-1 {
 				for j, r := range rows {
 					branch := "├─ "
 					if j == len(rows)-1 {
