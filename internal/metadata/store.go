@@ -98,6 +98,9 @@ func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.
 	if err := checkSchema(s.bolt); err != nil {
 		return nil, fmt.Errorf("database %s: %w", filepath.Join(dir, "meta.db"), err)
 	}
+	if err := dropHalfMade(filepath.Join(dir, "content")); err != nil {
+		return nil, err
+	}
 	blobs, err := local.NewStore(filepath.Join(dir, "content"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the content store: %w", err)
