@@ -87,7 +87,7 @@ var steps = []step{
 	{args: "history --format {{.Comment}}|{{.Size}} imported:x"},
 	{args: "inspect -f {{json.RootFS}}{{.Comment}}{{.Size}}{{.Config.Env}}{{.Config.Cmd}} imported:x"},
 	{args: "image rm imported:x", differs: "the ID has the time in it"},
-	{pause: true, args: "events --since 10m --until 0s --filter type=image --format {{.Type}}|{{.Action}}|{{.Actor.Attributes.name}}|{{.Scope}}", digests: true},
+	{pause: true, unordered: true, args: "events --since 10m --until 0s --filter type=image --format {{.Type}}|{{.Action}}|{{.Actor.Attributes.name}}|{{.Scope}}", digests: true},
 	{args: "search anything", differs: "searching is refused"},
 }
 
