@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/image"
+	"github.com/hull-dev/hull/internal/logfile"
+	"github.com/hull-dev/hull/internal/shim"
+	"github.com/hull-dev/hull/internal/spec"
+)
+
+// Shims starts and finds shims: *shim.Launcher, whose documentation holds here.
+type Shims interface {
+	Create(ctx context.Context, r shim.Request) (Shim, error)
+	Connect(ctx context.Context, id string) (Shim, error)
+	Sweep(ctx context.Context, id string) (shim.Exit, error)
+	IDs() ([]string, error)
+	Forget(id string) error
+}
+
+// Shim is the connection to one container's supervisor: *shim.Shim.
+type Shim interface {
+	Pid() int
+	Done() <-chan struct{}
+	Subscribe(f func(shim.Event))
+	Info(ctx context.Context) (shim.Info, error)
+	Start(ctx context.Context) error
+	Signal(ctx context.Context, execID string, sig unix.Signal, all bool) error
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+	Update(ctx context.Context, resources []byte) error
+	Stats(ctx context.Context) ([]byte, error)
+	Processes(ctx context.Context) ([]int, error)
+	Resize(ctx context.Context, execID string, width, height uint16) error
+	CloseStdin(ctx context.Context, execID string) error
+	Exec(ctx context.Context, r shim.ExecRequest) (pid int, s Stream, err error)
+	OpenStream(ctx context.Context, execID string, stdin, stdout, stderr bool, patience time.Duration) (Stream, error)
+	Wait(ctx context.Context, execID string) (shim.Exit, error)
+	Delete(ctx context.Context) error
+	Close() error
+}
+
+// Stream is one client's end of a process's input and output: *shim.Stream.
+type Stream interface {
+	Next(buf []byte) (stream byte, data []byte, err error)
+	Write(p []byte) (int, error)
+	CloseWrite() error
+	Close() error
+}
+
+// Images finds images.
+type Images interface {
+	// Find takes a name, a digest or an ID. ErrNotFound has Docker's text.
+	Find(ctx context.Context, name string) (*image.Image, error)
+}
+
+// Roots makes root file systems: an image's layers and a container's writable layer on top, which is
+// in the container's directory (upper, work). They are mounted nowhere: they live by their descriptor.
+type Roots interface {
+	// Hold keeps an image's layers until release. base names them for the other methods. "" is an image
+	// without layers.
+	Hold(chain image.ChainID) (base string, release func(), err error)
+	// Make makes the writable layer in dir, before the first Mount.
+	Make(ctx context.Context, base, dir string) error
+	// Mount mounts all of it. users has the ids that are seen inside; nil: the host's. Volatile: nothing
+	// is kept when the host fails, so that nothing is synced (--rm).
+	Mount(ctx context.Context, base, dir string, users *os.File, volatile bool) (*os.File, error)
+	// Usage is how many bytes the writable layer has.
+	Usage(ctx context.Context, dir string) (int64, error)
+	// Remove deletes a container's directory, whatever a container made of what is in it.
+	Remove(dir string) error
+}
+
+// Users are user namespaces with a mapping, prepared ahead.
+type Users interface {
+	// Open gives a namespace in which ids 0 to ids.Size-1 are ids.Host and on. The caller closes it.
+	Open(ctx context.Context, ids spec.IDRange) (*os.File, error)
+}
+
+// Networks connects containers. Modes none, host and container:… never come here.
+type Networks interface {
+	// Resolve checks what a new container asks for, and gives it under the networks' names.
+	Resolve(ctx context.Context, r NetworkRequest) (map[string]*network.EndpointSettings, error)
+	// Files are /etc/hosts and /etc/resolv.conf of a container about to start.
+	Attach(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
+	// Detach forgets the container's endpoints. Their devices go with the namespace.
+	Detach(ctx context.Context, id ID) error
+}
+
+// NetworkRequest is a container as Networks see it.
+type NetworkRequest struct {
+	ID        ID
+	Name      string
+	Config    *container.Config
+	Host      *container.HostConfig
+	Endpoints map[string]*network.EndpointSettings // by network
+}
+
+// Attached is how a container is connected.
+type Attached struct {
+	Endpoints map[string]*network.EndpointSettings
+	Ports     network.PortMap
+	Hosts     []byte // /etc/hosts, with the names of the container itself
+	Resolv    []byte // /etc/resolv.conf
+	State     []byte // for the record: what Restore needs
+}
+
+// Volumes are the named and anonymous volumes.
+type Volumes interface {
+	// Want finds the volume of a new container's mount, or makes it, and fills in m's Name, Source and
+	// Driver. The volume is in use by the container from then on.
+	Want(ctx context.Context, user ID, m *Mount) error
+	// Open makes the volume ready for a container that starts and says where it is. An empty one gets
+	// what the image has at the destination, below root, unless m says that it should not.
+	Open(ctx context.Context, user ID, m Mount, root *os.File) (source string, err error)
+	// Close is the opposite of Open.
+	Close(ctx context.Context, user ID, m Mount)
+	// Leave ends the container's use of the volume, and removes it when it is asked to and nobody else
+	// uses it.
+	Leave(ctx context.Context, user ID, m Mount, remove bool)
+}
+
+// Logs are what containers print.
+type Logs interface {
+	// Config says how a new container's log is written, from v.Host.LogConfig. Errors have Docker's
+	// texts.
+	Config(v *View) (logfile.Config, error)
+	// Read calls f with the entries that are wanted.
+	Read(ctx context.Context, c logfile.Config, q LogQuery, f func(logfile.Entry) error) error
+}
+
+// LogQuery says which entries of a log are wanted.
+type LogQuery struct {
+	Tail         int // entries from the end; negative: all
+	Since, Until time.Time
+	Follow       bool
+	Done         <-chan struct{} // closed when the container ended: following ends there
+}
