@@ -123,7 +123,7 @@ func (c *Container) probe(ctx context.Context, h *checker) (code int, output str
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	var out bytes.Buffer
-	buf := make([]byte, 4096)
+	buf := make([]byte, StreamRoom)
 	for {
 		_, data, err := s.Next(buf)
 		if room := healthOutput - out.Len(); room > 0 {

@@ -142,3 +142,6 @@ type LogQuery struct {
 	Follow       bool
 	Done         <-chan struct{} // closed when the container ended: following ends there
 }
+
+// StreamRoom is how long the buffer for a Stream's Next must be.
+const StreamRoom = 40 << 10

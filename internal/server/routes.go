@@ -25,6 +25,12 @@ func (s *Server) route(r *request) handler {
 		return s.auth
 	case fixed("GET", "/system/df"):
 		return s.diskUsage
+	case fixed("GET", "/containers/json"):
+		return s.containerList
+	case fixed("POST", "/containers/create"):
+		return s.containerCreate
+	case fixed("POST", "/containers/prune"):
+		return s.containerPrune
 	case fixed("POST", "/hull/check"):
 		return s.check
 	case fixed("GET", "/images/json"):
@@ -44,6 +50,9 @@ func (s *Server) route(r *request) handler {
 		return named(s.distribution, name)
 	}
 	if h := s.imageRoute(r); h != nil {
+		return h
+	}
+	if h := s.containerRoute(r); h != nil {
 		return h
 	}
 	return s.notThere
