@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type Container struct {
 	release func() // lets go of them
 
 	// Of turns alone.
+	users  *os.File // a namespace for the first start; nil when there is none ready
 	shim   Shim // nil while none is connected
 	policy policy
 	health *checker

@@ -37,10 +37,13 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ *CreateResult, 
 	if r.Host == nil {
 		r.Host = &container.HostConfig{}
 	}
-	img, err := e.opts.Images.Find(ctx, r.Config.Image)
+	img, base, release, err := e.opts.Images.Hold(ctx, r.Config.Image)
 	if err != nil {
 		return nil, err
 	}
+	var undo undo
+	defer undo.unless(&err)
+	undo.add(release)
 	ic, err := imageConfig(img)
 	if err != nil {
 		return nil, err
@@ -48,12 +51,9 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ *CreateResult, 
 	if err := merge(r.Config, ic); err != nil {
 		return nil, err
 	}
-	var undo undo
-	defer undo.unless(&err)
-
 	v := &View{
 		ID: newID(), Created: now(), Image: img.ID, ImageRef: r.Config.Image, Config: r.Config, Host: r.Host,
-		Driver: e.opts.Driver, Platform: "linux", State: State{Phase: Created},
+		Driver: e.opts.Driver, Platform: "linux", NoSetID: img.NoSetID(), State: State{Phase: Created},
 	}
 	v.Dir = e.dir(v.ID)
 	if len(img.Targets) > 0 && img.Manifest != nil {
@@ -74,24 +74,20 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ *CreateResult, 
 	if v.Log, err = e.logConfig(v); err != nil {
 		return nil, err
 	}
+	var users prepared
 	if wants, _ := spec.WantsUserNS(v.Host, e.opts.Facts); wants && e.privateUsers() && !e.sharesNamespaces(v) {
-		ids, err := e.ids.take()
-		if err != nil {
-			return nil, err
+		if users, err = e.pool.take(ctx); err != nil {
+			return nil, fmt.Errorf("making a user namespace: %w", err)
 		}
-		v.IDs = &ids
-		undo.add(func() { e.ids.free(ids) })
+		v.IDs = &users.ids
+		undo.add(func() { e.pool.put(users) })
 	}
 
 	if err := e.makeDir(v, &undo); err != nil {
 		return nil, err
 	}
-	c := &Container{id: v.ID, e: e}
+	c := &Container{id: v.ID, e: e, base: base, release: release, users: users.ns}
 	c.view.Store(v)
-	if c.base, c.release, err = e.opts.Roots.Hold(v.topLayer()); err != nil {
-		return nil, err
-	}
-	undo.add(c.release)
 	if err := e.opts.Roots.Make(ctx, c.base, v.Dir); err != nil {
 		return nil, fmt.Errorf("making the writable layer of container %s: %w", v.Name, err)
 	}

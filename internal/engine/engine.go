@@ -54,6 +54,7 @@ type Engine struct {
 	at    func(string)
 	names *index
 	ids   *ranges
+	pool  *pool
 	execs execs
 
 	running context.Context // ends with Close
@@ -84,8 +85,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.trash.start(e)
 	if err := e.load(); err != nil {
-		e.Close()
+		e.stop()
+		e.work.Wait()
 		return nil, err
+	}
+	if e.privateUsers() {
+		e.pool = newPool(e)
 	}
 	return e, nil
 }
@@ -97,6 +102,9 @@ func (e *Engine) Close() error {
 		c.leave()
 	}
 	e.work.Wait()
+	if e.pool != nil {
+		e.pool.close()
+	}
 	return nil
 }
 

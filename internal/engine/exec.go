@@ -245,22 +245,20 @@ func (c *Container) execProcess(v *View, cfg ExecConfig, size *[2]uint) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	cc, host := *v.Config, *v.Host
-	cc.Entrypoint, cc.Cmd, cc.Tty, cc.Env = nil, cfg.Cmd, cfg.TTY, spec.MergeEnv(v.Config.Env, cfg.Env)
-	if cfg.WorkingDir != "" {
-		cc.WorkingDir = cfg.WorkingDir
-	}
-	off := false
-	host.Init, host.Privileged, host.ConsoleSize = &off, host.Privileged || cfg.Privileged, [2]uint{}
-	if size != nil {
-		host.ConsoleSize = *size
-	}
-	p, err := spec.Process(spec.Input{ID: string(c.id), Config: &cc, Host: &host, Facts: c.e.opts.Facts, IDs: c.e.idsOf(v), User: user, Profile: c.e.opts.Defaults.Profile})
+	first, _, err := spec.Build(spec.Input{ID: string(c.id), Config: v.Config, Host: v.Host, Facts: c.e.opts.Facts, Root: "rootfs", IDs: c.e.idsOf(v), User: user,
+		NoSetID: v.NoSetID, Profile: c.e.opts.Defaults.Profile, Namespaces: anyNamespaces, Init: "/"})
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(p)
+	o := spec.ExecOptions{Args: cfg.Cmd, Env: cfg.Env, WorkingDir: cfg.WorkingDir, TTY: cfg.TTY, User: &user, Privileged: cfg.Privileged, Available: c.e.opts.Facts.Capabilities}
+	if size != nil {
+		o.ConsoleSize = *size
+	}
+	return json.Marshal(spec.Exec(first.Process, o))
 }
+
+// anyNamespaces stands for those of others, which do not matter to the process.
+var anyNamespaces = spec.Namespaces{Net: "/", PID: "/", IPC: "/"}
 
 // ExecResize sets the size of an exec process's terminal.
 func (e *Engine) ExecResize(ctx context.Context, id string, width, height uint16) error {

@@ -27,11 +27,11 @@ const LabelHealthAction = "hull.health-action"
 // checker runs the health check of one container. There is no goroutine between two checks.
 // Turns alone use it, but for what check does.
 type checker struct {
-	cfg    container.HealthConfig
-	argv   []string
-	timer  *time.Timer
-	since  time.Time          // start of the container
-	ended  bool
+	cfg   container.HealthConfig
+	argv  []string
+	timer *time.Timer
+	since time.Time // start of the container
+	ended bool
 }
 
 // newHealth is a container's health at its start; nil: there is no check.

@@ -50,7 +50,7 @@ func (e *Engine) load() error {
 		}
 		c := &Container{id: id, e: e}
 		c.view.Store(v)
-		if c.base, c.release, err = e.opts.Roots.Hold(v.topLayer()); err != nil {
+		if c.base, c.release, err = e.opts.Images.HoldChain(v.topLayer()); err != nil {
 			e.log.Error("a container has lost its image's layers and cannot be started", "container", id, "error", err)
 			c.release = func() {}
 		}

@@ -58,14 +58,15 @@ type Stream interface {
 type Images interface {
 	// Find takes a name, a digest or an ID. ErrNotFound has Docker's text.
 	Find(ctx context.Context, name string) (*image.Image, error)
+	// Hold is Find, and keeps the image's layers until release. base names them for Roots.
+	Hold(ctx context.Context, name string) (img *image.Image, base string, release func(), err error)
+	// HoldChain keeps layers, also those that no image has any more.
+	HoldChain(chain image.ChainID) (base string, release func(), err error)
 }
 
 // Roots makes root file systems: an image's layers and a container's writable layer on top, which is
 // in the container's directory (upper, work). They are mounted nowhere: they live by their descriptor.
 type Roots interface {
-	// Hold keeps an image's layers until release. base names them for the other methods. "" is an image
-	// without layers.
-	Hold(chain image.ChainID) (base string, release func(), err error)
 	// Make makes the writable layer in dir, before the first Mount.
 	Make(ctx context.Context, base, dir string) error
 	// Mount mounts all of it. users has the ids that are seen inside; nil: the host's. Volatile: nothing

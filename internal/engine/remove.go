@@ -81,7 +81,7 @@ func (c *Container) remove(volumes bool) error {
 	c.e.names.remove(c)
 	c.release()
 	if v.IDs != nil {
-		c.e.ids.free(*v.IDs)
+		c.e.pool.put(prepared{*v.IDs, c.users})
 	}
 	c.publish("destroy", nil)
 	c.wake(Exit{Code: v.State.ExitCode}, WaitRemoved, WaitNotRunning, WaitNextExit)

@@ -14,7 +14,7 @@ import (
 // settle checks a new container's configuration and fills in what it leaves open, so that inspect
 // shows what holds.
 func (e *Engine) settle(ctx context.Context, v *View, endpoints map[string]*network.EndpointSettings) error {
-	warnings, err := spec.Validate(v.Config, v.Host, e.opts.Facts, spec.Create)
+	warnings, err := spec.Validate(v.Config, v.Host, e.opts.Facts)
 	if err != nil {
 		return err
 	}

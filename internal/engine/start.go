@@ -79,7 +79,7 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 	defer undo.unless(&err)
 	v := c.view.Load()
 
-	in := spec.Input{ID: string(c.id), Config: v.Config, Host: v.Host, Facts: c.e.opts.Facts, Root: "rootfs", IDs: v.IDs,
+	in := spec.Input{ID: string(c.id), Config: v.Config, Host: v.Host, Facts: c.e.opts.Facts, Root: "rootfs", IDs: v.IDs, NoSetID: v.NoSetID,
 		Init: c.e.opts.Defaults.InitPath, DefaultInit: c.e.opts.Defaults.Init, CgroupParent: c.e.opts.Defaults.CgroupParent, Profile: c.e.opts.Defaults.Profile}
 	shared, err := c.joinOthers(&in)
 	if err != nil {
@@ -210,6 +210,10 @@ func (c *Container) openUsers(ctx context.Context, ids *spec.IDRange, path strin
 		if err != nil {
 			return nil, fmt.Errorf("opening the user namespace to join: %w", err)
 		}
+		return f, nil
+	}
+	if f := c.users; f != nil {
+		c.users = nil
 		return f, nil
 	}
 	f, err := c.e.opts.Users.Open(ctx, *ids)

@@ -25,7 +25,7 @@ func (e *Engine) Update(ctx context.Context, name string, u container.UpdateConf
 		if host.AutoRemove && !host.RestartPolicy.IsNone() {
 			return errdefs.ErrInvalidArgument.WithMessage("Restart policy cannot be updated because AutoRemove is enabled for the container")
 		}
-		warnings, err = spec.Validate(v.Config, &host, e.opts.Facts, spec.Update)
+		warnings, err = spec.ValidateResources(&host.Resources, e.opts.Facts, true)
 		if err != nil {
 			return err
 		}

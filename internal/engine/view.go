@@ -29,6 +29,7 @@ type View struct {
 	ImageRef   string              // the name that was asked for, as it is shown
 	Manifest   *ocispec.Descriptor // of the image's platform
 	Layers     []image.ChainID
+	NoSetID    bool   // no file of the image gives rights away
 	Path       string // the program
 	Args       []string
 	Config     *container.Config

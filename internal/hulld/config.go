@@ -24,6 +24,12 @@ type Config struct {
 	Snapshotter  string   `toml:"snapshotter"`  // "" chooses by probing
 	RegistryDirs string   `toml:"registry-dir"` // of HOST/hosts.toml files
 	Parallel     int      `toml:"max-concurrent-downloads"`
+
+	Keel      string            `toml:"keel"`             // the runtime; "" is beside hulld
+	UserNS    string            `toml:"userns"`           // "private": a user namespace for each container; "host": none
+	Profile   string            `toml:"security-profile"` // "default", "compat", "strict"
+	LogDriver string            `toml:"log-driver"`       // of containers that do not say
+	LogOpts   map[string]string `toml:"log-opts"`
 }
 
 // defaultConfig is where the configuration file is looked for when --config does not say.
@@ -54,6 +60,10 @@ func parse(args []string, out io.Writer) (Config, error) {
 	set.StringVar(&flags.Snapshotter, "snapshotter", "", "overlay, erofs or native (default: by probing)")
 	set.StringVar(&flags.RegistryDirs, "registry-dir", "/etc/hull/certs.d", "directory of HOST/hosts.toml files")
 	set.IntVar(&flags.Parallel, "max-concurrent-downloads", 0, "layers of a pull at a time (default 4)")
+	set.StringVar(&flags.Keel, "keel", "", "the runtime of containers (default keel beside hulld)")
+	set.StringVar(&flags.UserNS, "userns", "private", "private: each container has a user namespace and ids of its own; host: none has")
+	set.StringVar(&flags.Profile, "security-profile", "default", "default, compat (as Docker's) or strict")
+	set.StringVar(&flags.LogDriver, "log-driver", "local", "where containers' output goes that do not say: local, json-file, journald, syslog, none")
 	set.BoolVar(&version, "version", false, "print the version")
 	if err := set.Parse(args); err != nil {
 		return Config{}, err
@@ -108,6 +118,11 @@ func merge(flags, file Config, given map[string]bool) Config {
 	text("log-level", &flags.LogLevel, file.LogLevel)
 	text("snapshotter", &flags.Snapshotter, file.Snapshotter)
 	text("registry-dir", &flags.RegistryDirs, file.RegistryDirs)
+	text("keel", &flags.Keel, file.Keel)
+	text("userns", &flags.UserNS, file.UserNS)
+	text("security-profile", &flags.Profile, file.Profile)
+	text("log-driver", &flags.LogDriver, file.LogDriver)
+	flags.LogOpts = file.LogOpts
 	if len(file.Hosts) > 0 && !given["host"] {
 		flags.Hosts = file.Hosts
 	}
@@ -138,6 +153,12 @@ func (c Config) finish() (Config, error) {
 	}
 	if c.Parallel < 0 || c.Parallel > 64 {
 		return c, fmt.Errorf("max-concurrent-downloads is %d, want 1 to 64", c.Parallel)
+	}
+	if c.UserNS != "private" && c.UserNS != "host" {
+		return c, fmt.Errorf("userns is %q, want private or host", c.UserNS)
+	}
+	if c.Keel != "" && !filepath.IsAbs(c.Keel) {
+		return c, fmt.Errorf("keel %q is not an absolute path", c.Keel)
 	}
 	if _, err := c.level(); err != nil {
 		return c, err
