@@ -19,10 +19,11 @@ var layers = []struct {
 	{"cmd/hull", []string{"internal/cli"}},
 	{"cmd/hulld", []string{"internal/hulld"}},
 	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
-	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference"}},
+	{"internal/hulld", []string{"internal/server", "internal/network", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference"}},
 	{"internal/server", []string{"internal/image", "internal/reference"}},
 	{"internal/image", []string{"internal/metadata", "internal/manifest", "internal/reference"}},
 	{"internal/metadata", nil},
+	{"internal/network", nil},
 	{"internal/unpack", []string{"internal/linux"}},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
