@@ -93,7 +93,7 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	New(f, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	New(f, nil, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Body)
 	if err != nil {
 		t.Fatal(err)
