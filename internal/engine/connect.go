@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/containerd/errdefs"
@@ -72,4 +73,32 @@ func (c *Container) detachNetworks() {
 	if err := c.e.opts.Networks.Detach(ctx, c.id); err != nil {
 		c.e.log.Warn("disconnecting a container that ended", "container", c.id, "error", err)
 	}
+}
+
+// restoreNetworks hands the networks what the records say.
+func (e *Engine) restoreNetworks() {
+	if e.opts.Networks == nil {
+		return
+	}
+	var running []Connected
+	for _, v := range e.Views() {
+		if alive(v.State.Phase) && v.NetState != nil {
+			running = append(running, Connected{v.ID, v.State.Pid, v.NetState})
+		}
+	}
+	if err := e.opts.Networks.Restore(e.running, running); err != nil {
+		e.log.Error("the networks are not as they should be", "error", err)
+	}
+}
+
+// unplugged are the endpoints of a container that does not run: what was asked for.
+func unplugged(eps map[string]*network.EndpointSettings) map[string]*network.EndpointSettings {
+	out := make(map[string]*network.EndpointSettings, len(eps))
+	for name, ep := range eps {
+		e := ep.Copy()
+		e.EndpointID, e.Gateway, e.IPAddress, e.IPPrefixLen = "", netip.Addr{}, netip.Addr{}, 0
+		e.IPv6Gateway, e.GlobalIPv6Address, e.GlobalIPv6PrefixLen = netip.Addr{}, netip.Addr{}, 0
+		out[name] = e
+	}
+	return out
 }

@@ -26,7 +26,7 @@ type Container struct {
 
 	// Of turns alone.
 	users  *os.File // a namespace for the first start; nil when there is none ready
-	shim   Shim // nil while none is connected
+	shim   Shim     // nil while none is connected
 	policy policy
 	health *checker
 	gone   bool // removed

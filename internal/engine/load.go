@@ -55,7 +55,12 @@ func (e *Engine) load() error {
 			c.release = func() {}
 		}
 		e.names.add(c)
+		c.restoreVolumes()
 	}
+	if e.opts.Volumes != nil {
+		e.opts.Volumes.Settle()
+	}
+	e.restoreNetworks()
 	e.sweepTrash()
 	e.reconcile()
 	return nil
@@ -254,7 +259,8 @@ func (c *Container) adopt(ctx context.Context, s Shim) error {
 func (c *Container) endedAway(exit shim.Exit) {
 	c.detachNetworks()
 	c.save(func(v *View) {
-		v.State.Phase, v.State.Pid, v.Sandbox = Exited, 0, ""
+		v.State.Phase, v.State.Pid, v.Sandbox, v.NetState, v.Ports = Exited, 0, "", nil, nil
+		v.Endpoints = unplugged(v.Endpoints)
 		v.State.ExitCode, v.State.Error, v.State.Finished = exit.Code, exit.Err, exit.At.UTC().Round(0)
 		v.State.OOMKilled, v.State.OOMKills = v.State.OOMKilled || exit.OOM, max(v.State.OOMKills, exit.OOMKills)
 	})

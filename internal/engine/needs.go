@@ -72,6 +72,8 @@ type Roots interface {
 	// Mount mounts all of it. users has the ids that are seen inside; nil: the host's. Volatile: nothing
 	// is kept when the host fails, so that nothing is synced (--rm).
 	Mount(ctx context.Context, base, dir string, users *os.File, volatile bool) (*os.File, error)
+	// Image mounts the image's files alone, read-only, with the ids that they have on disk.
+	Image(ctx context.Context, base string) (*os.File, error)
 	// Usage is how many bytes the writable layer has.
 	Usage(ctx context.Context, dir string) (int64, error)
 	// Remove deletes a container's directory, whatever a container made of what is in it.
@@ -88,10 +90,19 @@ type Users interface {
 type Networks interface {
 	// Resolve checks what a new container asks for, and gives it under the networks' names.
 	Resolve(ctx context.Context, r NetworkRequest) (map[string]*network.EndpointSettings, error)
-	// Files are /etc/hosts and /etc/resolv.conf of a container about to start.
+	// Attach connects a container that is created and does not run yet, in its network namespace.
 	Attach(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
 	// Detach forgets the container's endpoints. Their devices go with the namespace.
 	Detach(ctx context.Context, id ID) error
+	// Restore is called once, before all others, with the containers that ran when hulld stopped.
+	Restore(ctx context.Context, running []Connected) error
+}
+
+// Connected is a container that was connected before a restart.
+type Connected struct {
+	ID    ID
+	Pid   int    // of its init, if it still runs
+	State []byte // of Attached
 }
 
 // NetworkRequest is a container as Networks see it.
@@ -117,14 +128,25 @@ type Volumes interface {
 	// Want finds the volume of a new container's mount, or makes it, and fills in m's Name, Source and
 	// Driver. The volume is in use by the container from then on.
 	Want(ctx context.Context, user ID, m *Mount) error
-	// Open makes the volume ready for a container that starts and says where it is. An empty one gets
-	// what the image has at the destination, below root, unless m says that it should not.
-	Open(ctx context.Context, user ID, m Mount, root *os.File) (source string, err error)
+	// Restore says that a container from before a restart uses a volume, and has it mounted.
+	Restore(user ID, m Mount, mounted bool) error
+	// Open makes the volume ready for a container that starts. An empty one gets what the image has at
+	// the destination, unless image is nil.
+	Open(ctx context.Context, user ID, m Mount, image func(context.Context) (*os.File, error)) (VolumeHandle, error)
 	// Close is the opposite of Open.
-	Close(ctx context.Context, user ID, m Mount)
+	Close(user ID, m Mount)
 	// Leave ends the container's use of the volume, and removes it when it is asked to and nobody else
 	// uses it.
-	Leave(ctx context.Context, user ID, m Mount, remove bool)
+	Leave(user ID, m Mount, remove bool)
+	// Settle is called when Restore was called for all.
+	Settle()
+}
+
+// VolumeHandle is a volume that is ready. File is to be kept open until the container is created.
+type VolumeHandle struct {
+	Path    string
+	File    *os.File
+	Network bool // the files are on another machine and cannot be id-mapped
 }
 
 // Logs are what containers print.

@@ -28,7 +28,7 @@ func (c *Container) prepareMounts(ctx context.Context, undo *undo) error {
 			if err := c.e.opts.Volumes.Want(ctx, c.id, m); err != nil {
 				return err
 			}
-			undo.add(func() { c.e.opts.Volumes.Leave(context.Background(), c.id, *m, m.Anonymous) })
+			undo.add(func() { c.e.opts.Volumes.Leave(c.id, *m, m.Anonymous) })
 		case mount.TypeBind:
 			if err := checkSource(m); err != nil {
 				return err
@@ -51,8 +51,17 @@ func checkSource(m *Mount) error {
 	return badMount("invalid mount config for type \"bind\": %v", err)
 }
 
-// openMounts makes the mounts of a container that is about to start ready.
-func (c *Container) openMounts(ctx context.Context, root, users *os.File, undo *undo) ([]spec.Mount, error) {
+// imageOf opens the image's files for a volume that may take some; nil: it takes none.
+func (c *Container) imageOf(m Mount) func(context.Context) (*os.File, error) {
+	if m.NoCopy || c.base == "" {
+		return nil
+	}
+	return func(ctx context.Context) (*os.File, error) { return c.e.opts.Roots.Image(ctx, c.base) }
+}
+
+// openMounts makes the mounts of a container that is about to start ready. files are to be closed
+// when it is created.
+func (c *Container) openMounts(ctx context.Context, users *os.File, files *[]*os.File, undo *undo) ([]spec.Mount, error) {
 	v := c.view.Load()
 	var out []spec.Mount
 	for _, m := range v.Mounts {
@@ -77,12 +86,20 @@ func (c *Container) openMounts(ctx context.Context, root, users *os.File, undo *
 			}
 			s.IDMap = users != nil && idMappable(m.Source, users)
 		case mount.TypeVolume:
-			source, err := c.e.opts.Volumes.Open(ctx, c.id, m, root)
+			if c.e.opts.Volumes == nil {
+				return nil, errdefs.ErrNotImplemented.WithMessage("this hulld has no volumes")
+			}
+			h, err := c.e.opts.Volumes.Open(ctx, c.id, m, c.imageOf(m))
 			if err != nil {
 				return nil, err
 			}
-			undo.add(func() { c.e.opts.Volumes.Close(context.Background(), c.id, m) })
-			s.Source, s.IDMap = source, users != nil && idMappable(source, users)
+			*files = append(*files, h.File)
+			undo.add(func() { c.e.opts.Volumes.Close(c.id, m) })
+			if s.Source = h.Path; s.Source == "" {
+				// A part of the volume, which what is in it could move: by its descriptor alone.
+				s.Source = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.File.Fd())
+			}
+			s.IDMap = users != nil && !h.Network && idMappable(s.Source, users)
 		}
 		out = append(out, s)
 	}
@@ -93,7 +110,7 @@ func (c *Container) openMounts(ctx context.Context, root, users *os.File, undo *
 func (c *Container) releaseMounts() {
 	for _, m := range c.view.Load().Mounts {
 		if m.Type == mount.TypeVolume && c.e.opts.Volumes != nil {
-			c.e.opts.Volumes.Close(context.Background(), c.id, m)
+			c.e.opts.Volumes.Close(c.id, m)
 		}
 	}
 }
@@ -103,7 +120,20 @@ func (c *Container) releaseMounts() {
 func (c *Container) removeVolumes(remove bool) {
 	for _, m := range c.view.Load().Mounts {
 		if m.Type == mount.TypeVolume && c.e.opts.Volumes != nil {
-			c.e.opts.Volumes.Leave(context.Background(), c.id, m, remove && m.Anonymous)
+			c.e.opts.Volumes.Leave(c.id, m, remove && m.Anonymous)
+		}
+	}
+}
+
+// restoreVolumes says which volumes a container from before a restart has.
+func (c *Container) restoreVolumes() {
+	v := c.view.Load()
+	for _, m := range v.Mounts {
+		if m.Type != mount.TypeVolume || c.e.opts.Volumes == nil {
+			continue
+		}
+		if err := c.e.opts.Volumes.Restore(c.id, m, alive(v.State.Phase)); err != nil {
+			c.e.log.Error("a container has lost a volume and cannot be started", "container", c.id, "volume", m.Name, "error", err)
 		}
 	}
 }

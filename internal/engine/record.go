@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/moby/moby/api/types/network"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,11 +102,14 @@ func replace(path string, raw []byte) error {
 type stored struct {
 	State      State
 	RestartCnt int
+	Endpoints  map[string]*network.EndpointSettings `json:",omitempty"`
+	Ports      network.PortMap                      `json:",omitempty"`
+	NetState   []byte                               `json:",omitempty"`
 }
 
 // writeState appends to the state file. It does not wait for the disk.
 func writeState(dir string, v *View) error {
-	raw, err := frame(stored{v.State, v.RestartCnt})
+	raw, err := frame(stored{v.State, v.RestartCnt, v.Endpoints, v.Ports, v.NetState})
 	if err != nil {
 		return fmt.Errorf("encoding the state of container %s: %w", v.ID, err)
 	}
@@ -156,7 +160,10 @@ func readRecord(dir string) (*View, error) {
 		if body, raw, err = unframe(raw); err == nil {
 			var s stored
 			if err = json.Unmarshal(body, &s); err == nil {
-				v.State, v.RestartCnt = s.State, s.RestartCnt
+				v.State, v.RestartCnt, v.NetState, v.Ports = s.State, s.RestartCnt, s.NetState, s.Ports
+				if s.Endpoints != nil {
+					v.Endpoints = s.Endpoints
+				}
 			}
 		}
 	}

@@ -105,7 +105,13 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 	if in.User, err = lookUser(root, v.Config.User, v.Host.GroupAdd); err != nil {
 		return err
 	}
-	if in.Mounts, err = c.openMounts(ctx, root, users, &undo); err != nil {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	if in.Mounts, err = c.openMounts(ctx, users, &files, &undo); err != nil {
 		return err
 	}
 	if in.Devices, err = spec.ResolveDevices(v.Host); err != nil {
@@ -149,7 +155,7 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 		v.State.ExitCode, v.State.Error, v.State.OOMKilled, v.State.OOMKills = 0, "", false, 0
 		v.Sandbox = fmt.Sprintf("/proc/%d/ns/net", s.Pid())
 		if net != nil {
-			v.Endpoints, v.Ports = net.Endpoints, net.Ports
+			v.Endpoints, v.Ports, v.NetState = net.Endpoints, net.Ports, net.State
 		}
 		v.State.Health = c.newHealth()
 	})

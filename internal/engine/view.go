@@ -38,6 +38,7 @@ type View struct {
 	Mounts     []Mount
 	Endpoints  map[string]*network.EndpointSettings // by network
 	Ports      network.PortMap
+	NetState   []byte // of Networks, while it runs
 	Sandbox    string // path of the network namespace while it runs
 	Log        logfile.Config
 	Dir        string // its directory below the data root

@@ -14,6 +14,7 @@ import (
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
+	"github.com/hull-dev/hull/internal/network"
 	"github.com/hull-dev/hull/internal/shim"
 	"github.com/hull-dev/hull/internal/snapshot"
 	"github.com/hull-dev/hull/internal/spec"
@@ -38,14 +39,22 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		return nil, nil, errors.Join(err, launcher.Close())
 	}
 	facts.UserNS = c.UserNS != "host"
+	host, nets := openNetworks(c, log)
+	closeOthers := func() error {
+		err := launcher.Close()
+		if host != nil {
+			err = errors.Join(err, host.Close())
+		}
+		return err
+	}
 	e, err := engine.Open(ctx, engine.Options{
 		DataRoot: c.DataRoot, StateDir: c.StateDir,
-		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{},
+		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{}, Volumes: volumes{s.volumes}, Networks: nets,
 		Log: log, Bus: bus, Facts: facts, Driver: s.driver, At: failpoint(os.Getenv("HULL_FAILPOINT")),
 		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile},
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, launcher.Close())
+		return nil, nil, errors.Join(err, closeOthers())
 	}
 	s.images.SetUsers(func() []image.User {
 		views := e.Views()
@@ -56,7 +65,20 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		}
 		return out
 	})
-	return e, func() error { return errors.Join(e.Close(), launcher.Close()) }, nil
+	return e, func() error { return errors.Join(e.Close(), closeOthers()) }, nil
+}
+
+// openNetworks opens the networks. A host that cannot have any runs containers without.
+func openNetworks(c Config, log *slog.Logger) (*network.Host, engine.Networks) {
+	if c.Networks == "off" {
+		return nil, nil
+	}
+	h, err := network.Open(network.Config{DataDir: filepath.Join(c.DataRoot, "network"), Instance: c.instance(), Log: log})
+	if err != nil {
+		log.Warn("there are no networks here: containers have --network none, host and container: only", "error", err)
+		return nil, nil
+	}
+	return h, networks{h, log}
 }
 
 // shims are the launcher as the engine sees it.
@@ -120,6 +142,10 @@ func (r roots) Mount(ctx context.Context, base, dir string, users *os.File, vola
 	}
 	defer d.Close()
 	return r.MountWritable(ctx, base, d, snapshot.WritableOptions{MountOptions: snapshot.MountOptions{UserNS: users}, Volatile: volatile})
+}
+
+func (r roots) Image(ctx context.Context, base string) (*os.File, error) {
+	return r.MountParent(ctx, base, snapshot.MountOptions{})
 }
 
 func (r roots) Usage(ctx context.Context, dir string) (int64, error) {

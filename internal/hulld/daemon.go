@@ -102,7 +102,7 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		return err
 	}
 	level, _ := c.level()
-	handler := server.New(st.images, containers, bus, server.Facts{
+	handler := server.New(st.images, containers, st.volumes, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
 	}, log)
 	var listeners []net.Listener

@@ -15,6 +15,7 @@ import (
 	"github.com/hull-dev/hull/internal/metadata"
 	"github.com/hull-dev/hull/internal/registry"
 	"github.com/hull-dev/hull/internal/snapshot"
+	"github.com/hull-dev/hull/internal/volume"
 )
 
 // store is what is below the data root, images and their layers.
@@ -24,10 +25,15 @@ type store struct {
 	snaps  *snapshot.Snapshotter
 	lock   *os.File
 	driver string
+
+	volumes *volume.Store
 }
 
 func (s *store) close() error {
 	var errs []error
+	if s.volumes != nil {
+		errs = append(errs, s.volumes.Close())
+	}
 	if s.meta != nil {
 		errs = append(errs, s.meta.Close())
 	}
@@ -79,6 +85,12 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 			return out, err
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.volumes, err = volume.Open(volume.Config{Root: filepath.Join(c.DataRoot, "volumes"), Log: log, At: at, Event: func(action, name string, attributes map[string]string) {
+		bus.Publish(events.Event{Type: events.Volume, Action: action, Actor: events.Actor{ID: name, Attributes: attributes}})
+	}})
 	return s, err
 }
 

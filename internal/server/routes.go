@@ -31,6 +31,12 @@ func (s *Server) route(r *request) handler {
 		return s.containerCreate
 	case fixed("POST", "/containers/prune"):
 		return s.containerPrune
+	case fixed("GET", "/volumes"):
+		return s.volumeList
+	case fixed("POST", "/volumes/create"):
+		return s.volumeCreate
+	case fixed("POST", "/volumes/prune"):
+		return s.volumePrune
 	case fixed("POST", "/hull/check"):
 		return s.check
 	case fixed("GET", "/images/json"):
@@ -53,6 +59,9 @@ func (s *Server) route(r *request) handler {
 		return h
 	}
 	if h := s.containerRoute(r); h != nil {
+		return h
+	}
+	if h := s.volumeRoute(r); h != nil {
 		return h
 	}
 	return s.notThere
@@ -100,9 +109,9 @@ func (s *Server) notThere(_ http.ResponseWriter, r *request) error {
 		return errdefs.ErrNotFound.WithMessage("No such " + kind + ": " + strings.TrimSuffix(rest, "/json"))
 	}
 	switch first {
-	case "containers", "exec", "networks", "volumes", "build", "commit", "session", "grpc",
+	case "containers", "exec", "networks", "build", "commit", "session", "grpc",
 		"plugins", "swarm", "nodes", "services", "tasks", "secrets", "configs":
-		return errdefs.ErrNotImplemented.WithMessage("hulld has images only: /" + first + " is not there yet")
+		return errdefs.ErrNotImplemented.WithMessage("/" + first + " is not there yet")
 	}
 	return errdefs.ErrNotFound.WithMessage("page not found")
 }

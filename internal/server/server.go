@@ -59,14 +59,15 @@ type Facts struct {
 type Server struct {
 	images     Images
 	containers Containers
+	volumes    Volumes
 	bus        *events.Bus
 	facts      Facts
 	log        *slog.Logger
 }
 
 // New makes the handler. bus is where all parts of the engine say what happened.
-func New(images Images, containers Containers, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
-	return &Server{images: images, containers: containers, bus: bus, facts: facts, log: log}
+func New(images Images, containers Containers, volumes Volumes, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
+	return &Server{images: images, containers: containers, volumes: volumes, bus: bus, facts: facts, log: log}
 }
 
 // request is one request, with what is left of its path after the version.
