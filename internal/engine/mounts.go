@@ -86,7 +86,7 @@ func (e *Engine) planMounts(v *View) ([]Mount, error) {
 			return nil, badMount("Duplicate mount point: %s", d)
 		}
 		own[d] = true
-		delete(at, d) // spec knows Host.Tmpfs
+		delete(at, d) // openMounts has it from Host.Tmpfs
 	}
 	for _, dest := range slices.Sorted(maps.Keys(v.Config.Volumes)) {
 		m, err := ParseBind(dest, v.Host.VolumeDriver)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
@@ -102,6 +104,13 @@ func (c *Container) openMounts(ctx context.Context, users *os.File, files *[]*os
 			s.IDMap = users != nil && !h.Network && idMappable(s.Source, users)
 		}
 		out = append(out, s)
+	}
+	for dest, options := range v.Host.Tmpfs {
+		m := spec.Mount{Destination: path.Clean(dest), Tmpfs: []string{}}
+		if options != "" {
+			m.Tmpfs = strings.Split(options, ",")
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }

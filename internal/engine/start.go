@@ -126,7 +126,13 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 		return fmt.Errorf("encoding the configuration of container %s: %w", v.Name, err)
 	}
 
-	c.forget() // what an earlier run left in the state directory
+	earlier := c.shim // of the last run, on its way out: Create waits for it
+	c.shim = nil
+	defer func() {
+		if earlier != nil {
+			earlier.Close()
+		}
+	}()
 	s, err := c.e.opts.Shims.Create(ctx, shim.Request{
 		ID: string(c.id), Config: raw, Root: root, UserNS: users, OpenStdin: v.Config.OpenStdin, StdinOnce: v.Config.StdinOnce,
 		Log: v.Log, Runtime: c.e.runtime(v), SystemdCgroup: in.SystemdCgroup,
@@ -198,15 +204,6 @@ func (c *Container) endShim(s Shim) {
 	if err := c.e.opts.Shims.Forget(string(c.id)); err != nil {
 		c.e.log.Warn("removing the state of a container that did not start", "container", c.id, "error", err)
 	}
-}
-
-// forget waits for the end of an earlier run's shim, which is on its way, and removes its files.
-func (c *Container) forget() {
-	if c.shim == nil {
-		return
-	}
-	c.shim.Close()
-	c.shim = nil
 }
 
 // openUsers opens the user namespace: another container's, or one of its own.

@@ -56,6 +56,9 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 	if err != nil {
 		return nil, nil, errors.Join(err, closeOthers())
 	}
+	if host != nil {
+		facts.IPv4ForwardingDisabled = false // the networks switched it on
+	}
 	s.images.SetUsers(func() []image.User {
 		views := e.Views()
 		out := make([]image.User, 0, len(views))
