@@ -2,11 +2,15 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/shim"
 )
 
 // StopOptions of Stop and Restart.
@@ -67,7 +71,9 @@ func (c *Container) stop(ctx context.Context, o StopOptions) error {
 		c.keep = o.restart
 		c.change(func(v *View) { v.State.Manual = true })
 		sent, err := c.signalStop(ctx, sig)
-		kill = !sent
+		if kill = !sent; sent && err == nil {
+			c.publish("kill", map[string]string{"signal": strconv.Itoa(int(sig))})
+		}
 		return err
 	})
 	if err != nil {
@@ -124,6 +130,7 @@ func (c *Container) killNow(exited <-chan Exit) error {
 		if !alive(c.view.Load().State.Phase) {
 			return nil
 		}
+		c.publish("kill", map[string]string{"signal": "9"})
 		return c.signal(ctx, unix.SIGKILL)
 	})
 	if err != nil && !errdefs.IsNotFound(err) {
@@ -159,9 +166,22 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal) error {
 	defer cancel()
 	v := c.view.Load()
 	if c.shim == nil {
+		if sig == unix.SIGKILL {
+			c.lost() // it needs nobody's help
+			return nil
+		}
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("container %s has no supervisor that could send a signal", v.Name))
 	}
-	if err := c.shim.Signal(ctx, "", sig, sig == unix.SIGKILL && v.Host.PidMode.IsHost()); err != nil {
+	err := c.shim.Signal(ctx, "", sig, sig == unix.SIGKILL && v.Host.PidMode.IsHost())
+	if sig == unix.SIGKILL && errors.Is(err, context.DeadlineExceeded) {
+		c.e.log.Warn("a container is killed together with its shim, which does not answer", "container", c.id)
+		c.lost()
+		return nil
+	}
+	if err != nil {
+		if gone := (*shim.GoneError)(nil); errors.As(err, &gone) {
+			return nil // it has ended just now, and the event is on its way
+		}
 		return fmt.Errorf("sending %s to container %s: %w", unix.SignalName(sig), v.Name, err)
 	}
 	if v.State.Phase == Paused {
