@@ -15,12 +15,18 @@ func AsFSUser(uid, gid int, f func() error) error {
 	go func() {
 		// Not unlocked: the runtime ends the thread with the goroutine, its ids go with it.
 		runtime.LockOSThread()
-		done <- asFSUser(uid, gid, f)
+		err := SetFSUser(uid, gid)
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
 	return <-done
 }
 
-func asFSUser(uid, gid int, f func() error) error {
+// SetFSUser gives the calling thread the file system ids uid and gid, with all capabilities that it
+// has. The caller has locked the thread, and lets it end.
+func SetFSUser(uid, gid int) error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData
 	if err := unix.Capget(&hdr, &caps[0]); err != nil {
@@ -39,5 +45,5 @@ func asFSUser(uid, gid int, f func() error) error {
 	if err := unix.Capset(&hdr, &caps[0]); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
-	return f()
+	return nil
 }
