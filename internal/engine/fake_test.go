@@ -170,6 +170,7 @@ func (c *connection) use(want ...shim.Status) error {
 	return nil
 }
 
+func (c *connection) PidFD() *os.File        { return nil }
 func (c *connection) Pid() int              { return 0 } // no process: nothing under /proc
 func (c *connection) Done() <-chan struct{} { return c.done }
 func (c *connection) Subscribe(f func(shim.Event)) {
@@ -334,6 +335,12 @@ func (h *host) Config(v *View) (logfile.Config, error) {
 func (h *host) Read(context.Context, logfile.Config, LogQuery, func(logfile.Entry) error) error {
 	return nil
 }
+
+func (h *host) Changes(context.Context, string, string, map[string]bool, func(Change) error) error {
+	return nil
+}
+func (h *host) Diff(context.Context, string, string, map[string]bool, io.Writer) error { return nil }
+func (h *host) Commit(context.Context, image.CommitOptions) (image.ID, error)          { return "", nil }
 
 // open starts an engine on the host.
 func (h *host) open(root string) *Engine {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"os"
 	"time"
 
@@ -27,6 +28,7 @@ type Shims interface {
 // Shim is the connection to one container's supervisor: *shim.Shim.
 type Shim interface {
 	Pid() int
+	PidFD() *os.File
 	Done() <-chan struct{}
 	Subscribe(f func(shim.Event))
 	Info(ctx context.Context) (shim.Info, error)
@@ -62,6 +64,7 @@ type Images interface {
 	Hold(ctx context.Context, name string) (img *image.Image, base string, release func(), err error)
 	// HoldChain keeps layers, also those that no image has any more.
 	HoldChain(chain image.ChainID) (base string, release func(), err error)
+	Commit(ctx context.Context, o image.CommitOptions) (image.ID, error)
 }
 
 // Roots makes root file systems: an image's layers and a container's writable layer on top, which is
@@ -76,6 +79,11 @@ type Roots interface {
 	Image(ctx context.Context, base string) (*os.File, error)
 	// Usage is how many bytes the writable layer has.
 	Usage(ctx context.Context, dir string) (int64, error)
+	// Changes tells what is different in the writable layer from the image, but for leaveOut (paths without
+	// a slash at either end).
+	Changes(ctx context.Context, base, dir string, leaveOut map[string]bool, tell func(Change) error) error
+	// Diff writes the writable layer as an image's layer.
+	Diff(ctx context.Context, base, dir string, leaveOut map[string]bool, w io.Writer) error
 	// Remove deletes a container's directory, whatever a container made of what is in it.
 	Remove(dir string) error
 }
@@ -168,3 +176,9 @@ type LogQuery struct {
 
 // StreamRoom is how long the buffer for a Stream's Next must be.
 const StreamRoom = 40 << 10
+
+// Change is one difference between a container and its image.
+type Change struct {
+	Kind int    // 0 changed, 1 added, 2 deleted: Docker's numbers
+	Path string // absolute
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/hull-dev/hull/internal/shim"
 	"github.com/hull-dev/hull/internal/snapshot"
 	"github.com/hull-dev/hull/internal/spec"
+	"github.com/hull-dev/hull/internal/unpack"
 )
 
 // openEngine opens the containers. keel is the runtime's path.
@@ -162,3 +164,24 @@ func (r roots) Usage(ctx context.Context, dir string) (int64, error) {
 }
 
 func (r roots) Remove(dir string) error { return os.RemoveAll(dir) }
+
+func (r roots) Changes(ctx context.Context, base, dir string, leaveOut map[string]bool, tell func(engine.Change) error) error {
+	d, err := openContainer(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return r.ChangesWritable(ctx, base, d, leaveOut, func(c snapshot.Change) error {
+		return tell(engine.Change{Kind: int(c.Kind), Path: c.Path})
+	})
+}
+
+func (r roots) Diff(ctx context.Context, base, dir string, leaveOut map[string]bool, w io.Writer) error {
+	d, err := openContainer(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, err = r.DiffWritable(ctx, base, d, w, unpack.WriteOptions{Compression: "gzip", LeaveOut: leaveOut})
+	return err
+}
