@@ -21,7 +21,7 @@ var layers = []struct {
 	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/image", "internal/registry", "internal/spec", "internal/shim", "internal/logfile", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/linux"}},
 	{"internal/server", []string{"internal/engine", "internal/volume", "internal/logfile", "internal/image", "internal/reference", "internal/events"}},
-	{"internal/engine", []string{"internal/image", "internal/spec", "internal/shim", "internal/logfile", "internal/userdb", "internal/events"}},
+	{"internal/engine", []string{"internal/archive", "internal/unpack", "internal/reference", "internal/image", "internal/spec", "internal/shim", "internal/logfile", "internal/userdb", "internal/events"}},
 	{"internal/image", []string{"internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/archive", []string{"internal/unpack", "internal/linux"}},
 	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},

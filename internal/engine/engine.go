@@ -89,6 +89,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.work.Wait()
 		return nil, err
 	}
+	e.background(e.compressLogs)
 	if e.privateUsers() {
 		e.pool = newPool(e)
 	}

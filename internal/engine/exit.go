@@ -95,6 +95,9 @@ func (c *Container) exited(exit shim.Exit) {
 	if again {
 		c.policy.after(c, delay)
 	}
+	if v.Log.Compress && !v.AutoRemove() {
+		c.e.trash.do(func() { c.e.compressLog(v) })
+	}
 	c.wake(Exit{Code: exit.Code}, WaitNotRunning, WaitNextExit)
 	if !again && v.AutoRemove() {
 		c.autoRemove()

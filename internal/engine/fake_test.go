@@ -170,7 +170,7 @@ func (c *connection) use(want ...shim.Status) error {
 	return nil
 }
 
-func (c *connection) PidFD() *os.File        { return nil }
+func (c *connection) PidFD() *os.File       { return nil }
 func (c *connection) Pid() int              { return 0 } // no process: nothing under /proc
 func (c *connection) Done() <-chan struct{} { return c.done }
 func (c *connection) Subscribe(f func(shim.Event)) {
@@ -332,13 +332,14 @@ func (h *host) Remove(dir string) error                         { return os.Remo
 func (h *host) Config(v *View) (logfile.Config, error) {
 	return logfile.Config{Driver: v.Host.LogConfig.Type}, nil
 }
-func (h *host) Read(context.Context, logfile.Config, LogQuery, func(logfile.Entry) error) error {
+func (h *host) Read(context.Context, logfile.Config, LogQuery, func(LogEntry) error) error {
 	return nil
 }
 
 func (h *host) Changes(context.Context, string, string, map[string]bool, func(Change) error) error {
 	return nil
 }
+func (h *host) Compress(context.Context, logfile.Config) error                         { return nil }
 func (h *host) Diff(context.Context, string, string, map[string]bool, io.Writer) error { return nil }
 func (h *host) Commit(context.Context, image.CommitOptions) (image.ID, error)          { return "", nil }
 

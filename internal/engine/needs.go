@@ -163,7 +163,16 @@ type Logs interface {
 	// texts.
 	Config(v *View) (logfile.Config, error)
 	// Read calls f with the entries that are wanted.
-	Read(ctx context.Context, c logfile.Config, q LogQuery, f func(logfile.Entry) error) error
+	Read(ctx context.Context, c logfile.Config, q LogQuery, f func(LogEntry) error) error
+	// Compress compresses rotated files. It may be cut off.
+	Compress(ctx context.Context, c logfile.Config) error
+}
+
+// LogEntry is one line of a log, with what --log-opt labels and env add to it (a JSON object, or nil).
+// Line has its newline.
+type LogEntry struct {
+	logfile.Entry
+	Attrs []byte
 }
 
 // LogQuery says which entries of a log are wanted.

@@ -2,29 +2,46 @@ package hulld
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"strings"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/logfile"
+	"github.com/hull-dev/hull/internal/logfile/options"
+	"github.com/hull-dev/hull/internal/logfile/reader"
 )
 
 // logs are the log drivers as the engine sees them.
 type logs struct{}
 
-func (logs) Config(v *engine.View) (c logfile.Config, err error) {
-	c = logfile.Config{Driver: v.Host.LogConfig.Type, Dir: v.LogDir(), Name: "container.log", MaxSize: 20 << 20, MaxFiles: 5, Compress: true}
-	switch c.Driver {
-	case logfile.DriverNone, logfile.DriverLocal:
-	case logfile.DriverJSONFile:
-		c.Name = string(v.ID) + "-json.log"
-	default:
-		return c, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("logger: no log driver named '%s' is registered", c.Driver))
+// Config implements engine.Logs.
+func (logs) Config(v *engine.View) (logfile.Config, error) {
+	file := "container"
+	if v.Host.LogConfig.Type == logfile.DriverJSONFile {
+		file = string(v.ID) + "-json.log"
+	}
+	c, err := options.Parse(v.Host.LogConfig.Type, v.Host.LogConfig.Config, options.Info{
+		ID: string(v.ID), Name: v.Name, ImageID: string(v.Image), ImageName: v.Config.Image, Command: strings.Join(append([]string{v.Path}, v.Args...), " "),
+		Daemon: "hull", Labels: v.Config.Labels, Env: v.Config.Env, Dir: v.LogDir(), File: file,
+	})
+	if err != nil {
+		return c, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	return c, nil
 }
 
-func (logs) Read(context.Context, logfile.Config, engine.LogQuery, func(logfile.Entry) error) error {
-	return errdefs.ErrNotImplemented.WithMessage("logs cannot be read yet")
+// Read implements engine.Logs.
+func (logs) Read(ctx context.Context, c logfile.Config, q engine.LogQuery, f func(engine.LogEntry) error) error {
+	err := reader.Read(ctx, c, reader.Query{Tail: q.Tail, Since: q.Since, Until: q.Until, Follow: q.Follow, Ended: q.Done}, func(e *reader.Entry) error {
+		return f(engine.LogEntry{Entry: e.Entry, Attrs: e.Attrs})
+	})
+	if errors.Is(err, reader.ErrNotReadable) {
+		return errdefs.ErrNotImplemented.WithMessage(err.Error())
+	}
+	return err
 }
+
+// Compress implements engine.Logs.
+func (logs) Compress(ctx context.Context, c logfile.Config) error { return reader.Compress(ctx, c) }

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/hull-dev/hull/internal/engine"
-	"github.com/hull-dev/hull/internal/logfile"
+	"github.com/hull-dev/hull/internal/image"
 )
 
 // Containers is what the server needs of the engine.
@@ -34,11 +34,18 @@ type Containers interface {
 	Views() []*engine.View
 	List(ctx context.Context, o engine.ListOptions) ([]*engine.View, error)
 	SizeRw(ctx context.Context, v *engine.View) int64
-	Logs(ctx context.Context, name string, q engine.LogQuery, f func(logfile.Entry) error) error
+	Logs(ctx context.Context, name string, q engine.LogQuery, f func(engine.LogEntry) error) error
 	Attach(ctx context.Context, name string, r engine.AttachRequest) (*engine.Attachment, error)
 	Resize(ctx context.Context, name string, width, height uint16) error
 	Processes(ctx context.Context, name string) ([]int, *engine.View, error)
 	Stats(ctx context.Context, name string) (json.RawMessage, *engine.View, error)
+
+	Stat(ctx context.Context, name, file string) (container.PathStat, error)
+	CopyOut(ctx context.Context, name, file string, begin func(container.PathStat) io.Writer) error
+	CopyIn(ctx context.Context, name, dir string, r io.Reader, o engine.CopyOptions) error
+	Export(ctx context.Context, name string, begin func() io.Writer) error
+	Changes(ctx context.Context, name string) ([]engine.Change, error)
+	Commit(ctx context.Context, name string, o engine.CommitOptions) (image.ID, error)
 
 	ExecCreate(ctx context.Context, name string, c engine.ExecConfig) (string, error)
 	ExecReady(id string) (engine.Exec, error)
@@ -61,6 +68,11 @@ func (s *Server) containerRoute(r *request) handler {
 		{"GET", "/containers/", "/top", s.containerTop},
 		{"GET", "/containers/", "/stats", s.containerStats},
 		{"GET", "/containers/", "/attach/ws", s.containerAttachWS},
+		{"GET", "/containers/", "/changes", s.containerChanges},
+		{"GET", "/containers/", "/export", s.containerExport},
+		{"HEAD", "/containers/", "/archive", s.containerStat},
+		{"GET", "/containers/", "/archive", s.containerCopyOut},
+		{"PUT", "/containers/", "/archive", s.containerCopyIn},
 		{"POST", "/containers/", "/start", s.containerStart},
 		{"POST", "/containers/", "/stop", s.containerStop},
 		{"POST", "/containers/", "/restart", s.containerRestart},

@@ -8,7 +8,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/hull-dev/hull/internal/engine"
-	"github.com/hull-dev/hull/internal/logfile"
 )
 
 func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string) error {
@@ -39,7 +38,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 	defer cancel()
 	if logs {
 		opts := logOptions{stdout: want.Stdout, stderr: want.Stderr, q: engine.LogQuery{Tail: -1}}
-		_ = s.containers.Logs(ctx, name, opts.q, func(e logfile.Entry) error { return opts.write(conn, e, v.Config.Tty) })
+		_ = s.containers.Logs(ctx, name, opts.q, func(e engine.LogEntry) error { return opts.write(conn, e, v.Config.Tty) })
 	}
 	if a == nil {
 		return nil

@@ -1,9 +1,14 @@
 package server
 
 import (
+	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -63,7 +68,7 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *request, name string) e
 	if o.q.Tail == 0 && !o.q.Follow {
 		return nil
 	}
-	err = s.containers.Logs(r.Context(), string(v.ID), o.q, func(e logfile.Entry) error {
+	err = s.containers.Logs(r.Context(), string(v.ID), o.q, func(e engine.LogEntry) error {
 		if err := o.write(w, e, v.Config.Tty); err != nil {
 			return err
 		}
@@ -75,13 +80,13 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *request, name string) e
 	if err != nil && r.Context().Err() == nil {
 		s.log.Warn("a log was not read to its end", "container", v.ID, "error", err)
 		text := "Error grabbing logs: " + err.Error() + "\n"
-		_ = o.write(w, logfile.Entry{Stream: 2, Time: time.Now(), Line: []byte(text)}, v.Config.Tty)
+		_ = o.write(w, engine.LogEntry{Entry: logfile.Entry{Stream: 2, Time: time.Now(), Line: []byte(text)}}, v.Config.Tty)
 	}
 	return nil
 }
 
 // write shows one entry as a frame, or as it is with a terminal.
-func (o *logOptions) write(w io.Writer, e logfile.Entry, tty bool) error {
+func (o *logOptions) write(w io.Writer, e engine.LogEntry, tty bool) error {
 	if e.Stream == 2 && !o.stderr || e.Stream != 2 && !o.stdout {
 		return nil
 	}
@@ -89,10 +94,10 @@ func (o *logOptions) write(w io.Writer, e logfile.Entry, tty bool) error {
 	if o.timestamps {
 		line = append(e.Time.UTC().AppendFormat(line, stamp), ' ')
 	}
-	line = append(line, e.Line...)
-	if e.Partial.ID == 0 || e.Partial.Last {
-		line = append(line, '\n')
+	if o.details {
+		line = append(append(line, attributes(e.Attrs)...), ' ')
 	}
+	line = append(line, e.Line...)
 	head := frameHead(max(e.Stream, 1), len(line)-8)
 	copy(line, head[:])
 	if tty {
@@ -100,4 +105,17 @@ func (o *logOptions) write(w io.Writer, e logfile.Entry, tty bool) error {
 	}
 	_, err := w.Write(line)
 	return err
+}
+
+// attributes shows an entry's attributes as "key=value,key=value", in the order of the keys.
+func attributes(raw []byte) string {
+	var m map[string]string
+	if len(raw) == 0 || json.Unmarshal(raw, &m) != nil {
+		return ""
+	}
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, url.QueryEscape(k)+"="+url.QueryEscape(m[k]))
+	}
+	return strings.Join(out, ",")
 }

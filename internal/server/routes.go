@@ -31,6 +31,8 @@ func (s *Server) route(r *request) handler {
 		return s.containerCreate
 	case fixed("POST", "/containers/prune"):
 		return s.containerPrune
+	case fixed("POST", "/commit"):
+		return s.commit
 	case fixed("GET", "/volumes"):
 		return s.volumeList
 	case fixed("POST", "/volumes/create"):
@@ -109,7 +111,7 @@ func (s *Server) notThere(_ http.ResponseWriter, r *request) error {
 		return errdefs.ErrNotFound.WithMessage("No such " + kind + ": " + strings.TrimSuffix(rest, "/json"))
 	}
 	switch first {
-	case "containers", "exec", "networks", "build", "commit", "session", "grpc",
+	case "containers", "exec", "networks", "build", "session", "grpc",
 		"plugins", "swarm", "nodes", "services", "tasks", "secrets", "configs":
 		return errdefs.ErrNotImplemented.WithMessage("/" + first + " is not there yet")
 	}
