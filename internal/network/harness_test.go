@@ -37,11 +37,16 @@ func alone(t testing.TB) bool {
 			}
 		}
 	}
+	if *update {
+		args = append(args, "-update")
+	}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
-	if _, ok := t.(*testing.B); ok || err != nil || testing.Verbose() {
+	if _, ok := t.(*testing.B); ok {
+		fmt.Printf("%s", out) // a benchmark's log is cut
+	} else if err != nil || testing.Verbose() {
 		t.Logf("%s", out)
 	}
 	if err != nil {
@@ -97,7 +102,7 @@ func id(name string) string { return fmt.Sprintf("%-64s", name)[:64] }
 // container makes a namespace and attaches it to networks.
 func (b *bench) container(name string, reqs ...EndpointRequest) []*Endpoint {
 	b.t.Helper()
-	ns, err := b.h.NewNetNS(ctx(b.t), id(name))
+	ns, err := b.h.NewNetNS(ctx(b.t), id(name), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -183,9 +188,9 @@ func (b *bench) inside(name string, f func() error) error {
 }
 
 // dial connects from a namespace and reads the answer.
-func (b *bench) dial(from, to string) (string, error) {
+func (b *bench) dial(from, to string, patience time.Duration) (string, error) {
 	var c net.Conn
-	err := b.inside(from, func() (err error) { c, err = net.DialTimeout("tcp", to, 700*time.Millisecond); return err })
+	err := b.inside(from, func() (err error) { c, err = net.DialTimeout("tcp", to, patience); return err })
 	if err != nil {
 		return "", err
 	}
@@ -199,7 +204,7 @@ func (b *bench) dial(from, to string) (string, error) {
 // reaches checks that a connection is answered, and by whom the other end thinks it is spoken to.
 func (b *bench) reaches(from, to, as string) {
 	b.t.Helper()
-	got, err := b.dial(from, to)
+	got, err := b.dial(from, to, 3*time.Second)
 	if err != nil {
 		b.t.Errorf("from %q to %s: %v", from, to, err)
 	} else if as != "" && got != as {
@@ -209,7 +214,7 @@ func (b *bench) reaches(from, to, as string) {
 
 func (b *bench) cannotReach(from, to string) {
 	b.t.Helper()
-	if got, err := b.dial(from, to); err == nil {
+	if got, err := b.dial(from, to, 500*time.Millisecond); err == nil {
 		b.t.Errorf("from %q to %s: answered (seen as %s), want nothing", from, to, got)
 	}
 }
@@ -230,11 +235,11 @@ func (b *bench) outside(name string) {
 	}
 	defer c.Close()
 	var p rtnl.Plan
-	p.Veth(rtnl.Veth{Name: "wan", Peer: "eth0", NetNS: int(ns.Fd())})
+	p.Veth("wan", "eth0", int(ns.Fd()), 0, nil)
 	if err := c.Apply(&p); err != nil {
 		b.t.Fatal(err)
 	}
-	sh(b.t, "ip addr add 192.0.2.1/24 dev wan; ip addr add 2001:db8::1/64 dev wan nodad")
+	sh(b.t, "ip link set wan up; ip addr add 192.0.2.1/24 dev wan; ip addr add 2001:db8::1/64 dev wan nodad")
 	b.must(name, "ip link set lo up; ip link set eth0 up; ip addr add 192.0.2.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad; ip route add default via 192.0.2.1")
 }
 

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hull-dev/hull/internal/network/nft"
 	"github.com/hull-dev/hull/internal/network/rtnl"
+	"golang.org/x/sys/unix"
 )
 
 // Restore brings the host in line with the networks and the containers that run: rules in one
@@ -54,6 +56,12 @@ func (h *Host) Restore(ctx context.Context, running []Running) error {
 		}
 	}
 	errs = append(errs, h.sweep())
+	if chains, err := h.fw.conn.BaseChains(); err != nil {
+		errs = append(errs, err)
+	} else if f := activeFirewall(chains, h.cfg.name(), nft.Forward); f != "" {
+		// What another table drops no table can bring back.
+		h.log.Warn("a firewall of the host drops what it forwards: containers reach the outside, and are reached at published ports, only as far as it allows", "chain", f)
+	}
 	h.mu.Lock()
 	h.restored = true
 	h.mu.Unlock()
@@ -102,6 +110,11 @@ func (h *Host) adopt(r Running, e *Endpoint) {
 	b.dns = c.DNS
 	h.mu.Unlock()
 	if s.Driver == "bridge" {
+		if slices.ContainsFunc(c.Bindings, func(b Binding) bool { return b.Judged }) {
+			if err := h.divert(); err != nil {
+				fail(err)
+			}
+		}
 		h.ports.mu.Lock()
 		for _, bind := range c.Bindings {
 			if s.mode(bind.HostIP) == modeRouted {
@@ -135,22 +148,25 @@ func (h *Host) sweep() error {
 	}
 	h.mu.Unlock()
 	return h.route(func(c *rtnl.Conn) error {
-		links, err := c.Links()
-		if err != nil {
-			return err
-		}
-		var p rtnl.Plan
-		for _, l := range links {
-			ours := strings.HasPrefix(l.Alias, h.cfg.name()+" network ") || strings.HasPrefix(l.Name, h.tag) && l.Kind == "veth"
-			if ours && !own[l.Name] {
-				h.log.Info("removing a device that nobody owns", "device", l.Name)
-				p.Delete(l.Index, l.Name)
+		// The kernel may be removing some itself, with the namespaces of containers that are gone.
+		for range 5 {
+			links, err := c.Links()
+			if err != nil {
+				return err
+			}
+			var p rtnl.Plan
+			for _, l := range links {
+				ours := strings.HasPrefix(l.Alias, h.cfg.name()+" network ") || strings.HasPrefix(l.Name, h.tag) && l.Kind == "veth"
+				if ours && !own[l.Name] {
+					h.log.Info("removing a device that nobody owns", "device", l.Name)
+					p.Delete(l.Index, l.Name)
+				}
+			}
+			if err := c.Apply(&p); err == nil || !errors.Is(err, unix.ENODEV) {
+				return err
 			}
 		}
-		if p.Empty() {
-			return nil
-		}
-		return c.Apply(&p)
+		return nil
 	})
 }
 
