@@ -1,6 +1,8 @@
 package hulld
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,6 +31,13 @@ type Config struct {
 	Mirrors      []string `toml:"registry-mirrors"`
 	Insecure     []string `toml:"insecure-registries"`
 	Parallel     int      `toml:"max-concurrent-downloads"`
+
+	Keel      string            `toml:"keel"`             // the runtime; "" is beside hulld
+	UserNS    string            `toml:"userns"`           // "private": a user namespace for each container; "host": none
+	Profile   string            `toml:"security-profile"` // "default", "compat", "strict"
+	LogDriver string            `toml:"log-driver"`       // of containers that do not say
+	Networks  string            `toml:"networks"`         // "on" or "off"
+	LogOpts   map[string]string `toml:"log-opts"`
 }
 
 // defaultConfig is where the configuration file is looked for when --config does not say.
@@ -48,7 +57,7 @@ func parse(args []string, out io.Writer) (Config, error) {
 	set := flag.NewFlagSet("hulld", flag.ContinueOnError)
 	set.SetOutput(out)
 	set.StringVar(&config, "config", defaultConfig, "configuration file (TOML, keys as the flags)")
-	set.StringVar(&flags.DataRoot, "data-root", "/var/lib/hull", "directory of images")
+	set.StringVar(&flags.DataRoot, "data-root", defaultRoot, "directory of images, containers and volumes")
 	set.StringVar(&flags.StateDir, "state-dir", "/run/hull", "directory of the socket and the log")
 	list := func(to *[]string, name, usage string) {
 		set.Func(name, usage, func(s string) error {
@@ -65,6 +74,11 @@ func parse(args []string, out io.Writer) (Config, error) {
 	set.StringVar(&flags.Snapshotter, "snapshotter", "", "overlay, erofs or native (default: by probing)")
 	set.StringVar(&flags.RegistryDirs, "registry-dir", "/etc/hull/certs.d", "directory of HOST/hosts.toml files")
 	set.IntVar(&flags.Parallel, "max-concurrent-downloads", 0, "layers of a pull at a time (default 4)")
+	set.StringVar(&flags.Keel, "keel", "", "the runtime of containers (default keel beside hulld)")
+	set.StringVar(&flags.UserNS, "userns", "private", "private: each container has a user namespace and ids of its own; host: none has")
+	set.StringVar(&flags.Networks, "networks", "on", "on or off: off leaves the host's network alone, containers have none or the host's")
+	set.StringVar(&flags.Profile, "security-profile", "default", "default, compat (as Docker's) or strict")
+	set.StringVar(&flags.LogDriver, "log-driver", "local", "where containers' output goes that do not say: local, json-file, journald, syslog, none")
 	set.BoolVar(&version, "version", false, "print the version")
 	if err := set.Parse(args); err != nil {
 		return Config{}, err
@@ -119,6 +133,12 @@ func merge(flags, file Config, given map[string]bool) Config {
 	text("log-level", &flags.LogLevel, file.LogLevel)
 	text("snapshotter", &flags.Snapshotter, file.Snapshotter)
 	text("registry-dir", &flags.RegistryDirs, file.RegistryDirs)
+	text("keel", &flags.Keel, file.Keel)
+	text("userns", &flags.UserNS, file.UserNS)
+	text("networks", &flags.Networks, file.Networks)
+	text("security-profile", &flags.Profile, file.Profile)
+	text("log-driver", &flags.LogDriver, file.LogDriver)
+	flags.LogOpts = file.LogOpts
 	lists := func(name string, to *[]string, from []string) {
 		if len(from) > 0 && !given[name] {
 			*to = from
@@ -162,6 +182,15 @@ func (c Config) finish() (Config, error) {
 	if c.Parallel < 0 || c.Parallel > 64 {
 		return c, fmt.Errorf("max-concurrent-downloads is %d, want 1 to 64", c.Parallel)
 	}
+	if c.UserNS != "private" && c.UserNS != "host" {
+		return c, fmt.Errorf("userns is %q, want private or host", c.UserNS)
+	}
+	if c.Networks != "on" && c.Networks != "off" {
+		return c, fmt.Errorf("networks is %q, want on or off", c.Networks)
+	}
+	if c.Keel != "" && !filepath.IsAbs(c.Keel) {
+		return c, fmt.Errorf("keel %q is not an absolute path", c.Keel)
+	}
 	if _, err := c.level(); err != nil {
 		return c, err
 	}
@@ -178,4 +207,16 @@ func (c Config) level() (l slog.Level, err error) {
 		return l, fmt.Errorf("log level %q: want debug, info, warn or error", c.LogLevel)
 	}
 	return l, nil
+}
+
+// defaultRoot is the data root of a host's first hulld.
+const defaultRoot = "/var/lib/hull"
+
+// instance tells the devices and rules of several hulld on one host apart: "" for the first.
+func (c Config) instance() string {
+	if c.DataRoot == defaultRoot {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(c.DataRoot))
+	return hex.EncodeToString(sum[:3])
 }

@@ -17,16 +17,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	containerdlog "github.com/containerd/log"
 
 	"github.com/hull-dev/hull/internal/events"
-	"github.com/hull-dev/hull/internal/image"
-	"github.com/hull-dev/hull/internal/metadata"
-	"github.com/hull-dev/hull/internal/registry"
 	"github.com/hull-dev/hull/internal/server"
-	"github.com/hull-dev/hull/internal/snapshot"
 )
 
 const (
@@ -91,18 +86,24 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 	}()
 
 	bus := new(events.Bus)
-	store, driver, closeStore, err := openStore(ctx, c, bus, log)
+	st, err := openStore(ctx, c, bus, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
+	defer func() { err = errors.Join(err, st.close()) }()
+	containers, closeEngine, err := openEngine(ctx, c, st, bus, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeEngine()) }()
+	st.meta.Start() // the containers hold their layers
 	id, err := rootID(c.DataRoot)
 	if err != nil {
 		return err
 	}
 	level, _ := c.level()
-	handler := server.New(store, bus, server.Facts{
-		ID: id, Version: version, Commit: commit, Snapshotter: driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
+	handler := server.New(st.images, containers, st.volumes, bus, server.Facts{
+		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
 		Mirrors: c.Mirrors, Insecure: c.Insecure,
 	}, log)
 	var listeners []net.Listener
@@ -116,7 +117,7 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		}
 		listeners = append(listeners, l)
 	}
-	log.Info("hulld listens", "hosts", c.Hosts, "version", version, "data-root", c.DataRoot, "snapshotter", driver)
+	log.Info("hulld listens", "hosts", c.Hosts, "version", version, "data-root", c.DataRoot, "snapshotter", st.driver)
 	return serve(ctx, handler, listeners, log)
 }
 
@@ -150,75 +151,6 @@ func serve(ctx context.Context, handler http.Handler, listeners []net.Listener, 
 		s.Close()
 	}
 	return nil
-}
-
-// openStore opens everything below the data root.
-func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger) (_ *image.Store, driver string, closeAll func() error, err error) {
-	dir := filepath.Join(c.DataRoot, "snapshots")
-	at := failpoint(os.Getenv("HULL_FAILPOINT"))
-	// The lock comes first: what follows sweeps.
-	lock, err := metadata.Lock(filepath.Join(c.DataRoot, "meta"))
-	if err != nil {
-		return nil, "", nil, err
-	}
-	driver, err = chooseDriver(dir, c.Snapshotter)
-	if err != nil {
-		return nil, "", nil, errors.Join(err, lock.Close())
-	}
-	snaps, err := snapshot.Open(snapshot.Config{Root: filepath.Join(dir, driver), Driver: driver, Log: log})
-	if err != nil {
-		return nil, "", nil, errors.Join(err, lock.Close())
-	}
-	meta, err := metadata.Open(ctx, lock, map[string]snapshots.Snapshotter{driver: snaps}, log, at)
-	if err != nil {
-		return nil, "", nil, errors.Join(err, snaps.Close(), lock.Close())
-	}
-	closeAll = func() error { return errors.Join(meta.Close(), snaps.Close(), lock.Close()) }
-	client := registry.New(registry.Options{Hosts: c.registries(), Log: log, UserAgent: "hull"})
-	store, err := image.New(meta, image.Options{
-		Snapshotter: driver,
-		Rebase:      driver != snapshot.Native, // whole trees are made above their parents
-		Unpacker:    unpacker{driver},
-		Remote:      remote{client},
-		Events:      bus,
-		Log:         log,
-		Parallel:    c.Parallel,
-		At:          at,
-		CheckSnapshots: func(ctx context.Context, repair bool) ([]image.Problem, error) {
-			problems, err := snaps.Check(ctx, repair)
-			var out []image.Problem
-			for _, p := range problems {
-				out = append(out, image.Problem{Object: "snapshot " + p.Path, Detail: p.String(), Repaired: p.Repaired})
-			}
-			return out, err
-		},
-	})
-	if err != nil {
-		return nil, "", nil, errors.Join(err, closeAll())
-	}
-	return store, driver, closeAll, nil
-}
-
-// chooseDriver takes the snapshotter that is asked for, or that has a store here already, or
-// the first that works.
-func chooseDriver(dir, asked string) (string, error) {
-	if asked == "" {
-		for _, d := range []string{snapshot.Overlay, snapshot.EROFS, snapshot.Native} {
-			if _, err := os.Stat(filepath.Join(dir, d, "driver")); err == nil {
-				return d, nil
-			}
-		}
-	}
-	probe := filepath.Join(dir, "probe")
-	if err := os.MkdirAll(probe, 0o700); err != nil {
-		return "", fmt.Errorf("making the snapshot directory: %w", err)
-	}
-	defer os.RemoveAll(probe)
-	probed, err := snapshot.Probe(probe)
-	if err != nil {
-		return "", fmt.Errorf("probing snapshotters: %w", err)
-	}
-	return snapshot.Choose(probe, asked, probed)
 }
 
 // rootID is the identity of a data root, made with it.

@@ -48,7 +48,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 		return "", err
 	}
 	defer release()
-	desc, x, err := s.importLayer(ctx, r)
+	desc, x, err := s.importLayer(ctx, "", r)
 	if err != nil {
 		return "", err
 	}
@@ -110,8 +110,8 @@ func (s *Store) Download(ctx context.Context, url string) (body io.ReadCloser, s
 	return s.opts.Remote.Download(ctx, url)
 }
 
-// importLayer puts the stream into the content store and a snapshot, at once.
-func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Descriptor, x *extraction, err error) {
+// importLayer puts the stream into the content store and a snapshot above parent, at once.
+func (s *Store) importLayer(ctx context.Context, parent ChainID, r io.Reader) (desc ocispec.Descriptor, x *extraction, err error) {
 	ref := "import-" + rand.Text()
 	w, err := s.blobs.Writer(ctx, content.WithRef(ref))
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 		b.Reset(bytes.NewReader(make([]byte, 1024)))
 	}
 	in := &intake{r: b, w: w, said: func(int64) {}}
-	x, err = s.extract(ctx, "import", "", in)
+	x, err = s.extract(ctx, "import", parent, in)
 	if in.err != nil {
 		return desc, x, fmt.Errorf("reading the archive: %w", in.err)
 	}

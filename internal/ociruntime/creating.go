@@ -44,7 +44,7 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 		undo.add(func() { c.poststop(h.Poststop) })
 	}
 	undo.add(func() { os.RemoveAll(c.dir) })
-	if err := os.WriteFile(filepath.Join(c.dir, configFile), config, 0o600); err != nil {
+	if err := writeNew(filepath.Join(c.dir, configFile), config); err != nil {
 		return nil, fmt.Errorf("keep a copy of config.json: %w", err)
 	}
 	if half, err = c.beginState(); err != nil {
@@ -71,10 +71,28 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 	return half, nil
 }
 
+// writeNew writes a new file. Package os would ask its poller for each.
+func writeNew(name string, b []byte) error {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			return &os.PathError{Op: "write", Path: name, Err: err}
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
+}
+
 // halfState is the state file in its creator's hands. The descriptor is the lock.
 type halfState struct {
 	fd   int
-	size int // of what is in it
+	size int    // of what is in it
+	buf  []byte // for the next record
 }
 
 // beginState makes the file.
@@ -98,7 +116,10 @@ func (c *Container) beginState() (*halfState, error) {
 // write puts a record into the file, over the one before. Blanks at its end fill up what that
 // has been longer.
 func (h *halfState) write(s *State) error {
-	b := ocispec.AppendRecord(nil, s)
+	if h.buf == nil {
+		h.buf = make([]byte, 0, 2048)
+	}
+	b := ocispec.AppendRecord(h.buf[:0], s)
 	for len(b) < h.size {
 		b = append(b, ' ')
 	}

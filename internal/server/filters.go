@@ -88,3 +88,12 @@ func (f filters) imageFilter(now time.Time) (out image.Filter, err error) {
 	out.Labels, out.NotLabels, out.References = f["label"], f["label!"], f["reference"]
 	return out, nil
 }
+
+// until is the time of the filter of that name, zero when it is not set.
+func (f filters) until() (t time.Time, err error) {
+	v, err := f.one("until")
+	if err != nil || v == "" {
+		return t, err
+	}
+	return image.ParseTime(v, time.Now())
+}

@@ -27,6 +27,20 @@ func (s *Server) route(r *request) handler {
 		return s.auth
 	case fixed("GET", "/system/df"):
 		return s.diskUsage
+	case fixed("GET", "/containers/json"):
+		return s.containerList
+	case fixed("POST", "/containers/create"):
+		return s.containerCreate
+	case fixed("POST", "/containers/prune"):
+		return s.containerPrune
+	case fixed("POST", "/commit"):
+		return s.commit
+	case fixed("GET", "/volumes"):
+		return s.volumeList
+	case fixed("POST", "/volumes/create"):
+		return s.volumeCreate
+	case fixed("POST", "/volumes/prune"):
+		return s.volumePrune
 	case fixed("POST", "/hull/check"):
 		return s.check
 	case fixed("GET", "/images/json"):
@@ -46,6 +60,12 @@ func (s *Server) route(r *request) handler {
 		return named(s.distribution, name)
 	}
 	if h := s.imageRoute(r); h != nil {
+		return h
+	}
+	if h := s.containerRoute(r); h != nil {
+		return h
+	}
+	if h := s.volumeRoute(r); h != nil {
 		return h
 	}
 	return s.notThere
@@ -93,9 +113,9 @@ func (s *Server) notThere(_ http.ResponseWriter, r *request) error {
 		return errdefs.ErrNotFound.WithMessage("No such " + kind + ": " + strings.TrimSuffix(rest, "/json"))
 	}
 	switch first {
-	case "containers", "exec", "networks", "volumes", "build", "commit", "session", "grpc",
+	case "containers", "exec", "networks", "build", "session", "grpc",
 		"plugins", "swarm", "nodes", "services", "tasks", "secrets", "configs":
-		return errdefs.ErrNotImplemented.WithMessage("hulld has images only: /" + first + " is not there yet")
+		return errdefs.ErrNotImplemented.WithMessage("/" + first + " is not there yet")
 	}
 	return errdefs.ErrNotFound.WithMessage("page not found")
 }

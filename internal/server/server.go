@@ -63,15 +63,17 @@ type Facts struct {
 
 // Server is the handler of the API.
 type Server struct {
-	images Images
-	bus    *events.Bus
-	facts  Facts
-	log    *slog.Logger
+	images     Images
+	containers Containers
+	volumes    Volumes
+	bus        *events.Bus
+	facts      Facts
+	log        *slog.Logger
 }
 
 // New makes the handler. bus is where all parts of the engine say what happened.
-func New(images Images, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
-	return &Server{images: images, bus: bus, facts: facts, log: log}
+func New(images Images, containers Containers, volumes Volumes, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
+	return &Server{images: images, containers: containers, volumes: volumes, bus: bus, facts: facts, log: log}
 }
 
 // request is one request, with what is left of its path after the version.

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/reference"
@@ -114,12 +115,19 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	New(f, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	New(f, nobody{}, nil, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w.Code, strings.TrimSpace(string(body)), w.Header()
+}
+
+// nobody has no containers.
+type nobody struct{ Containers }
+
+func (nobody) Find(name string) (*engine.View, error) {
+	return nil, errdefs.ErrNotFound.WithMessage("No such container: " + name)
 }
 
 func TestVersions(t *testing.T) {
@@ -136,7 +144,7 @@ func TestVersions(t *testing.T) {
 		{"/v2.0/_ping", `{"message":"page not found"}`, 404},
 		{"/v1.40", `{"message":"page not found"}`, 404},
 		{"/", `{"message":"page not found"}`, 404},
-		{"/containers/create", `{"message":"hulld has images only: /containers is not there yet"}`, 501},
+		{"/networks/create", `{"message":"/networks is not there yet"}`, 501},
 		{"/v1.41/containers/x/json", `{"message":"No such container: x"}`, 404},
 		{"/images/search", `{"message":"hulld does not search registries: the distribution specification has no search"}`, 501},
 	} {

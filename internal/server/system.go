@@ -51,3 +51,12 @@ func kernelVersion() string {
 	}
 	return unix.ByteSliceToString(u.Release[:])
 }
+
+// memTotal is the host's memory in bytes; 0 when it cannot be known.
+func memTotal() uint64 {
+	var i unix.Sysinfo_t
+	if err := unix.Sysinfo(&i); err != nil {
+		return 0
+	}
+	return i.Totalram * uint64(i.Unit)
+}
