@@ -18,7 +18,7 @@ var layers = []struct {
 	{"cmd/keel", []string{"internal/keel", "internal/seal", "internal/launch", "internal/linux"}},
 	{"cmd/hull", []string{"internal/cli"}},
 	{"cmd/hulld", []string{"internal/hulld"}},
-	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
+	{"internal/cli", []string{"internal/registry", "internal/reference", "internal/unpack"}}, // credentials, names, what cp gets; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
 	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
