@@ -28,7 +28,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images lint vet fuzz fuzz-list \
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers lint vet fuzz fuzz-list \
 	bench-runtime cover check demo ledgers install clean
 
 help: ## print this list
@@ -63,6 +63,9 @@ conformance-baseline: ## record what Debian's runc does with the validation prog
 
 images: build ## docker's client against hulld and dockerd, and hulld killed at each point
 	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
+
+containers: build ## containers with the docker client: hulld beside dockerd, and killed at each step
+	HULL_TEST_CONTAINERS=1 HULL_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./test/containers
 
 engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
