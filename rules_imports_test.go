@@ -18,6 +18,8 @@ var layers = []struct {
 	{"cmd/keel", []string{"internal/keel", "internal/seal", "internal/launch", "internal/linux"}},
 	{"cmd/hull", []string{"internal/cli"}},
 	{"cmd/hulld", []string{"internal/hulld"}},
+	{"cmd/hull-init", []string{"internal/reaper"}},
+	{"internal/reaper", nil},
 	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/image", "internal/registry", "internal/spec", "internal/shim", "internal/logfile", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/linux"}},
 	{"internal/server", []string{"internal/engine", "internal/volume", "internal/logfile", "internal/image", "internal/reference", "internal/events"}},

@@ -28,6 +28,8 @@ type Config struct {
 	Parallel     int      `toml:"max-concurrent-downloads"`
 
 	Keel      string            `toml:"keel"`             // the runtime; "" is beside hulld
+	Init      bool              `toml:"init"`             // containers that do not say have a small init
+	InitPath  string            `toml:"init-path"`        // "" is hull-init beside hulld
 	UserNS    string            `toml:"userns"`           // "private": a user namespace for each container; "host": none
 	Profile   string            `toml:"security-profile"` // "default", "compat", "strict"
 	LogDriver string            `toml:"log-driver"`       // of containers that do not say
@@ -123,6 +125,8 @@ func merge(flags, file Config, given map[string]bool) Config {
 	text("snapshotter", &flags.Snapshotter, file.Snapshotter)
 	text("registry-dir", &flags.RegistryDirs, file.RegistryDirs)
 	text("keel", &flags.Keel, file.Keel)
+	text("init-path", &flags.InitPath, file.InitPath)
+	flags.Init = file.Init
 	text("userns", &flags.UserNS, file.UserNS)
 	text("networks", &flags.Networks, file.Networks)
 	text("security-profile", &flags.Profile, file.Profile)

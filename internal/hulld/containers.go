@@ -1,6 +1,7 @@
 package hulld
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,14 +25,11 @@ import (
 
 // openEngine opens the containers. keel is the runtime's path.
 func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *slog.Logger) (_ *engine.Engine, closeAll func() error, err error) {
-	keel := c.Keel
-	if keel == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, nil, fmt.Errorf("looking for keel beside hulld: %w", err)
-		}
-		keel = filepath.Join(filepath.Dir(self), "keel")
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, fmt.Errorf("looking for keel beside hulld: %w", err)
 	}
+	keel, initPath := cmp.Or(c.Keel, filepath.Join(filepath.Dir(self), "keel")), cmp.Or(c.InitPath, filepath.Join(filepath.Dir(self), "hull-init"))
 	launcher, err := shim.OpenLauncher(keel, c.StateDir)
 	if err != nil {
 		return nil, nil, err
@@ -53,7 +51,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		DataRoot: c.DataRoot, StateDir: c.StateDir,
 		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{}, Volumes: volumes{s.volumes}, Networks: nets,
 		Log: log, Bus: bus, Facts: facts, Driver: s.driver, At: failpoint(os.Getenv("HULL_FAILPOINT")),
-		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile},
+		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile, Init: c.Init, InitPath: initPath},
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeOthers())
