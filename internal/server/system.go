@@ -11,6 +11,8 @@ import (
 	registrytypes "github.com/moby/moby/api/types/registry"
 	types "github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/engine"
 )
 
 func (s *Server) ping(w http.ResponseWriter, r *request) error {
@@ -69,31 +71,29 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 	if err := unix.Sysinfo(&mem); err != nil {
 		return fmt.Errorf("asking for the memory of the host: %w", err)
 	}
-	return writeJSON(w, http.StatusOK, types.Info{
-		ID:                 s.facts.ID,
-		Images:             len(all),
-		Driver:             s.facts.Snapshotter,
-		DriverStatus:       [][2]string{},
-		Plugins:            types.PluginsInfo{Volume: []string{}, Network: []string{}, Log: []string{}},
-		Debug:              s.facts.Debug,
-		NGoroutines:        runtime.NumGoroutine(),
-		SystemTime:         time.Now().Format(time.RFC3339Nano),
-		CgroupDriver:       "cgroupfs",
-		KernelVersion:      kernelVersion(),
-		OperatingSystem:    operatingSystem(),
-		OSType:             runtime.GOOS,
-		Architecture:       machine(),
-		IndexServerAddress: "https://index.docker.io/v1/",
-		RegistryConfig:     &registrytypes.ServiceConfig{},
-		NCPU:               runtime.NumCPU(),
-		MemTotal:           int64(mem.Totalram) * int64(mem.Unit),
-		DockerRootDir:      s.facts.DataRoot,
-		Name:               host,
-		Labels:             []string{},
-		ServerVersion:      s.facts.Version,
-		SecurityOptions:    []string{},
-		Warnings:           []string{"hulld has images only: containers, networks and volumes are not there yet"},
-	})
+	out := s.facts.Info
+	out.ID, out.Name, out.DockerRootDir, out.ServerVersion, out.Debug = s.facts.ID, host, s.facts.DataRoot, s.facts.Version, s.facts.Debug
+	out.Images, out.Driver, out.DriverStatus = len(all), s.facts.Snapshotter, [][2]string{}
+	out.NGoroutines, out.SystemTime = runtime.NumGoroutine(), time.Now().Format(time.RFC3339Nano)
+	out.KernelVersion, out.OperatingSystem, out.OSType, out.Architecture = kernelVersion(), operatingSystem(), runtime.GOOS, machine()
+	out.IndexServerAddress, out.RegistryConfig = "https://index.docker.io/v1/", &registrytypes.ServiceConfig{}
+	out.NCPU, out.MemTotal = runtime.NumCPU(), int64(mem.Totalram)*int64(mem.Unit)
+	out.Swarm.LocalNodeState = "inactive"
+	for _, v := range s.containers.Views() {
+		out.Containers++
+		switch v.State.Phase {
+		case engine.Running, engine.Restarting:
+			out.ContainersRunning++
+		case engine.Paused:
+			out.ContainersPaused++
+		default:
+			out.ContainersStopped++
+		}
+	}
+	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
+		out.NFd = len(fds)
+	}
+	return writeJSON(w, http.StatusOK, out)
 }
 
 func machine() string {

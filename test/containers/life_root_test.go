@@ -126,7 +126,7 @@ func TestRootSurvives(t *testing.T) {
 	d.ok(t, "run", "-d", "--network", "none", "--name", "stays", "busybox", "sleep", "1000")
 	d.ok(t, "run", "-d", "--network", "none", "--restart", "always", "--name", "always", "busybox", "sleep", "3")
 	pid := d.ok(t, "inspect", "-f", "{{.State.Pid}}", "stays")
-	for i, end := range []func(){func() { d.stop(t) }, d.kill, d.kill} {
+	for i, end := range []func(){func() { d.stop(t) }, func() { d.kill() }, func() { d.kill() }} {
 		end()
 		if i == 1 {
 			time.Sleep(3 * time.Second) // "short" and "always" end while nobody looks
