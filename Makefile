@@ -28,7 +28,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images cli lint vet fuzz fuzz-list \
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
 	bench-runtime cover check demo ledgers install clean
 
 help: ## print this list
@@ -37,12 +37,12 @@ help: ## print this list
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	$(KEEL_GO) $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/keel ./cmd/keel
-	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld
+	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld ./cmd/hull-init
 
 build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
 	@mkdir -p $(BIN)/arm64
 	$(KEEL_GO) GOARCH=arm64 $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/arm64/keel ./cmd/keel
-	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld
+	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld ./cmd/hull-init
 	@$(MAKE) --no-print-directory vet GOARCH=arm64
 
 test: ## unit tests and the rules of the repository: no root, under a minute
@@ -66,6 +66,9 @@ cli: build ## hull beside docker's client: requests, output, exit codes
 
 images: build ## docker's client against hulld and dockerd, and hulld killed at each point
 	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
+
+containers: build ## containers with the docker client: hulld beside dockerd, and killed at each step
+	HULL_TEST_CONTAINERS=1 HULL_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./test/containers
 
 engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build

@@ -214,7 +214,7 @@ func (x *execution) start(ctx context.Context, cfg ExecConfig, detach bool, size
 	})
 	if err != nil {
 		if code := startCode(err); code != 128 {
-			err = errdefs.ErrInvalidArgument.WithMessage("OCI runtime exec failed: " + err.Error())
+			err = errdefs.ErrInvalidArgument.WithMessage("OCI runtime exec failed: exec failed: unable to start container process: " + err.Error() + ": unknown")
 		}
 		return nil, err
 	}

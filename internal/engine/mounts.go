@@ -155,7 +155,11 @@ func ParseBind(raw, driver string) (m Mount, err error) {
 		}
 	}
 	if err := checkDestination(m.Destination); err != nil {
-		return m, err
+		kind := mount.TypeVolume
+		if path.IsAbs(m.Source) {
+			kind = mount.TypeBind
+		}
+		return m, badMount("invalid volume specification: '%s': invalid mount config for type %q: %v", raw, kind, err)
 	}
 	m.Destination = path.Clean(m.Destination)
 	if path.IsAbs(m.Source) {

@@ -133,8 +133,12 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 			earlier.Close()
 		}
 	}()
+	given := users
+	if in.Namespaces.User != "" {
+		given = nil // config.json names the namespace, like the others to join
+	}
 	s, err := c.e.opts.Shims.Create(ctx, shim.Request{
-		ID: string(c.id), Config: raw, Root: root, UserNS: users, OpenStdin: v.Config.OpenStdin, StdinOnce: v.Config.StdinOnce,
+		ID: string(c.id), Config: raw, Root: root, UserNS: given, OpenStdin: v.Config.OpenStdin, StdinOnce: v.Config.StdinOnce,
 		Log: v.Log, Runtime: c.e.runtime(v), SystemdCgroup: in.SystemdCgroup,
 	})
 	if err != nil {

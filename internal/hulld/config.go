@@ -32,12 +32,15 @@ type Config struct {
 	Insecure     []string `toml:"insecure-registries"`
 	Parallel     int      `toml:"max-concurrent-downloads"`
 
-	Keel      string            `toml:"keel"`             // the runtime; "" is beside hulld
-	UserNS    string            `toml:"userns"`           // "private": a user namespace for each container; "host": none
-	Profile   string            `toml:"security-profile"` // "default", "compat", "strict"
-	LogDriver string            `toml:"log-driver"`       // of containers that do not say
-	Networks  string            `toml:"networks"`         // "on" or "off"
-	LogOpts   map[string]string `toml:"log-opts"`
+	Keel      string              `toml:"keel"`             // the runtime; "" is beside hulld
+	Init      bool                `toml:"init"`             // containers that do not say have a small init
+	Runtimes  map[string][]string `toml:"runtimes"`         // command lines of other OCI runtimes, by the name that --runtime takes
+	InitPath  string              `toml:"init-path"`        // "" is hull-init beside hulld
+	UserNS    string              `toml:"userns"`           // "private": a user namespace for each container; "host": none
+	Profile   string              `toml:"security-profile"` // "default", "compat", "strict"
+	LogDriver string              `toml:"log-driver"`       // of containers that do not say
+	Networks  string              `toml:"networks"`         // "on" or "off"
+	LogOpts   map[string]string   `toml:"log-opts"`
 }
 
 // defaultConfig is where the configuration file is looked for when --config does not say.
@@ -134,6 +137,8 @@ func merge(flags, file Config, given map[string]bool) Config {
 	text("snapshotter", &flags.Snapshotter, file.Snapshotter)
 	text("registry-dir", &flags.RegistryDirs, file.RegistryDirs)
 	text("keel", &flags.Keel, file.Keel)
+	text("init-path", &flags.InitPath, file.InitPath)
+	flags.Init, flags.Runtimes = file.Init, file.Runtimes
 	text("userns", &flags.UserNS, file.UserNS)
 	text("networks", &flags.Networks, file.Networks)
 	text("security-profile", &flags.Profile, file.Profile)
@@ -190,6 +195,11 @@ func (c Config) finish() (Config, error) {
 	}
 	if c.Keel != "" && !filepath.IsAbs(c.Keel) {
 		return c, fmt.Errorf("keel %q is not an absolute path", c.Keel)
+	}
+	for name, words := range c.Runtimes {
+		if len(words) == 0 || !filepath.IsAbs(words[0]) || name == "keel" {
+			return c, fmt.Errorf("runtimes: %s: want a command line that begins with an absolute path, and a name other than keel", name)
+		}
 	}
 	if _, err := c.level(); err != nil {
 		return c, err

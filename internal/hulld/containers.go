@@ -1,15 +1,19 @@
 package hulld
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	types "github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/engine"
@@ -22,25 +26,30 @@ import (
 	"github.com/hull-dev/hull/internal/unpack"
 )
 
+// containers are the engine and what /info says of it.
+type containers struct {
+	*engine.Engine
+	info     types.Info
+	closeAll func() error
+}
+
 // openEngine opens the containers. keel is the runtime's path.
-func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *slog.Logger) (_ *engine.Engine, closeAll func() error, err error) {
-	keel := c.Keel
-	if keel == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, nil, fmt.Errorf("looking for keel beside hulld: %w", err)
-		}
-		keel = filepath.Join(filepath.Dir(self), "keel")
+func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *slog.Logger) (_ *containers, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for keel beside hulld: %w", err)
 	}
+	keel, initPath := cmp.Or(c.Keel, filepath.Join(filepath.Dir(self), "keel")), cmp.Or(c.InitPath, filepath.Join(filepath.Dir(self), "hull-init"))
 	launcher, err := shim.OpenLauncher(keel, c.StateDir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	facts, err := spec.ReadFacts()
 	if err != nil {
-		return nil, nil, errors.Join(err, launcher.Close())
+		return nil, errors.Join(err, launcher.Close())
 	}
 	facts.UserNS = c.UserNS != "host"
+	facts.DefaultRuntime, facts.Runtimes = "keel", append(slices.Sorted(maps.Keys(c.Runtimes)), "keel")
 	host, nets := openNetworks(c, log)
 	closeOthers := func() error {
 		err := launcher.Close()
@@ -53,10 +62,10 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		DataRoot: c.DataRoot, StateDir: c.StateDir,
 		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{}, Volumes: volumes{s.volumes}, Networks: nets,
 		Log: log, Bus: bus, Facts: facts, Driver: s.driver, At: failpoint(os.Getenv("HULL_FAILPOINT")),
-		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile},
+		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile, Init: c.Init, InitPath: initPath, Runtimes: c.Runtimes},
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, closeOthers())
+		return nil, errors.Join(err, closeOthers())
 	}
 	if host != nil {
 		facts.IPv4ForwardingDisabled = false // the networks switched it on
@@ -70,7 +79,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		}
 		return out
 	})
-	return e, func() error { return errors.Join(e.Close(), closeOthers()) }, nil
+	return &containers{e, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }}, nil
 }
 
 // openNetworks opens the networks. A host that cannot have any runs containers without.

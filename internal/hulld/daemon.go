@@ -91,20 +91,20 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	containers, closeEngine, err := openEngine(ctx, c, st, bus, log)
+	engine, err := openEngine(ctx, c, st, bus, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeEngine()) }()
+	defer func() { err = errors.Join(err, engine.closeAll()) }()
 	st.meta.Start() // the containers hold their layers
 	id, err := rootID(c.DataRoot)
 	if err != nil {
 		return err
 	}
 	level, _ := c.level()
-	handler := server.New(st.images, containers, st.volumes, bus, server.Facts{
+	handler := server.New(st.images, engine, st.volumes, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
-		Mirrors: c.Mirrors, Insecure: c.Insecure,
+		Mirrors: c.Mirrors, Insecure: c.Insecure, Info: engine.info,
 	}, log)
 	var listeners []net.Listener
 	for _, h := range c.Hosts {

@@ -2,7 +2,10 @@ package hulld
 
 import (
 	"context"
+	"fmt"
 	"os"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/volume"
@@ -13,6 +16,9 @@ type volumes struct{ *volume.Store }
 
 func (v volumes) Want(_ context.Context, user engine.ID, m *engine.Mount) error {
 	made, err := v.Create(volume.CreateOptions{Name: m.Name, Driver: m.Driver, Labels: m.Labels, Options: m.DriverOptions, User: string(user), Quick: true})
+	if errdefs.IsInvalidArgument(err) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("create %s: %v", m.Name, err))
+	}
 	if err != nil {
 		return err
 	}

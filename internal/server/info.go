@@ -12,8 +12,9 @@ import (
 	"time"
 
 	registrytypes "github.com/moby/moby/api/types/registry"
-	types "github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/engine"
 )
 
 func (s *Server) info(w http.ResponseWriter, r *request) error {
@@ -30,60 +31,30 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		return fmt.Errorf("asking for the memory of the host: %w", err)
 	}
 	release := osRelease()
-	i := types.Info{
-		ID:                 s.facts.ID,
-		Images:             len(all),
-		Driver:             s.facts.Snapshotter,
-		DriverStatus:       [][2]string{},
-		Plugins:            types.PluginsInfo{Volume: []string{}, Network: []string{}, Log: []string{}},
-		IPv4Forwarding:     readLine("/proc/sys/net/ipv4/ip_forward") == "1",
-		Debug:              s.facts.Debug,
-		NFd:                countDescriptors(),
-		NGoroutines:        runtime.NumGoroutine(),
-		SystemTime:         time.Now().Format(time.RFC3339Nano),
-		CgroupDriver:       "cgroupfs",
-		NEventsListener:    s.bus.Listeners(),
-		KernelVersion:      kernelVersion(),
-		OperatingSystem:    release["PRETTY_NAME"],
-		OSVersion:          release["VERSION_ID"],
-		OSType:             runtime.GOOS,
-		Architecture:       machine(),
-		IndexServerAddress: "https://index.docker.io/v1/",
-		RegistryConfig:     s.registryConfig(),
-		NCPU:               runtime.NumCPU(),
-		MemTotal:           int64(mem.Totalram) * int64(mem.Unit),
-		DockerRootDir:      s.facts.DataRoot,
-		HTTPProxy:          proxy("http_proxy"),
-		HTTPSProxy:         proxy("https_proxy"),
-		NoProxy:            proxy("no_proxy"),
-		Name:               host,
-		Labels:             []string{},
-		ServerVersion:      s.facts.Version,
-		SecurityOptions:    []string{},
-		Warnings:           []string{"hulld has images only: containers, networks and volumes are not there yet"},
+	i := s.facts.Info
+	i.ID, i.Name, i.DockerRootDir, i.ServerVersion, i.Debug = s.facts.ID, host, s.facts.DataRoot, s.facts.Version, s.facts.Debug
+	i.Images, i.Driver, i.DriverStatus = len(all), s.facts.Snapshotter, [][2]string{}
+	i.IPv4Forwarding = readLine("/proc/sys/net/ipv4/ip_forward") == "1"
+	i.NFd, i.NGoroutines, i.NEventsListener = countDescriptors(), runtime.NumGoroutine(), s.bus.Listeners()
+	i.SystemTime = time.Now().Format(time.RFC3339Nano)
+	i.KernelVersion, i.OperatingSystem, i.OSVersion = kernelVersion(), release["PRETTY_NAME"], release["VERSION_ID"]
+	i.OSType, i.Architecture = runtime.GOOS, machine()
+	i.IndexServerAddress, i.RegistryConfig = "https://index.docker.io/v1/", s.registryConfig()
+	i.NCPU, i.MemTotal = runtime.NumCPU(), int64(mem.Totalram)*int64(mem.Unit)
+	i.HTTPProxy, i.HTTPSProxy, i.NoProxy = proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")
+	i.Swarm.LocalNodeState = "inactive"
+	for _, v := range s.containers.Views() {
+		i.Containers++
+		switch v.State.Phase {
+		case engine.Running, engine.Restarting:
+			i.ContainersRunning++
+		case engine.Paused:
+			i.ContainersPaused++
+		default:
+			i.ContainersStopped++
+		}
 	}
-	hostLimits(&i)
 	return writeJSON(w, http.StatusOK, i)
-}
-
-// hostLimits says which limits the host's cgroups have.
-func hostLimits(i *types.Info) {
-	has := func(path string) bool { _, err := os.Stat("/sys/fs/cgroup/" + path); return err == nil }
-	if !has("cgroup.controllers") {
-		i.CgroupVersion = "1"
-		i.MemoryLimit = has("memory/memory.limit_in_bytes")
-		i.SwapLimit = has("memory/memory.memsw.limit_in_bytes")
-		i.CPUCfsPeriod, i.CPUCfsQuota = has("cpu/cpu.cfs_period_us"), has("cpu/cpu.cfs_quota_us")
-		i.CPUShares, i.CPUSet = has("cpu/cpu.shares"), has("cpuset/cpuset.cpus")
-		i.PidsLimit, i.OomKillDisable = has("pids"), has("memory/memory.oom_control")
-		return
-	}
-	i.CgroupVersion = "2"
-	controllers := strings.Fields(readLine("/sys/fs/cgroup/cgroup.controllers"))
-	on := func(name string) bool { return slices.Contains(controllers, name) }
-	i.MemoryLimit, i.SwapLimit = on("memory"), on("memory") // swap accounting cannot be seen in the root group
-	i.CPUCfsPeriod, i.CPUCfsQuota, i.CPUShares = on("cpu"), on("cpu"), on("cpu")
-	i.CPUSet, i.PidsLimit = on("cpuset"), on("pids")
 }
 
 // registryConfig is what hulld was told of registries.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/system"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hull-dev/hull/internal/events"
@@ -57,8 +58,9 @@ type Facts struct {
 	Snapshotter string
 	DataRoot    string
 	Debug       bool
-	Mirrors     []string // of docker.io
-	Insecure    []string // registries, by host or network
+	Mirrors     []string    // of docker.io
+	Insecure    []string    // registries, by host or network
+	Info        system.Info // what /info says of the host and the settings
 }
 
 // Server is the handler of the API.

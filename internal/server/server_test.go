@@ -23,6 +23,7 @@ import (
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/reference"
+	"github.com/hull-dev/hull/internal/volume"
 )
 
 // unset is what fake does not have.
@@ -115,7 +116,7 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	New(f, nobody{}, nil, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	New(f, nobody{}, novolumes{}, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -123,8 +124,17 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 	return w.Code, strings.TrimSpace(string(body)), w.Header()
 }
 
+// novolumes has no volumes.
+type novolumes struct{ Volumes }
+
+func (novolumes) List(volume.Filter) []volume.Volume { return nil }
+
 // nobody has no containers.
 type nobody struct{ Containers }
+
+func (nobody) List(context.Context, engine.ListOptions) ([]*engine.View, error) { return nil, nil }
+
+func (nobody) Views() []*engine.View { return nil }
 
 func (nobody) Find(name string) (*engine.View, error) {
 	return nil, errdefs.ErrNotFound.WithMessage("No such container: " + name)
