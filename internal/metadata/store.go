@@ -48,6 +48,8 @@ type Store struct {
 	at     func(point string)
 	busy   sync.Mutex    // held while the collector or a check compares disk and database
 	dirty  chan struct{} // one element: a collection is due
+	held   held
+	start  func() // starts the collector
 	stop   context.CancelFunc
 	worker sync.WaitGroup
 }
@@ -77,7 +79,16 @@ func Lock(dir string) (*os.File, error) {
 // Open opens the store whose directory lock (of Lock) holds, ends the leases that a killed
 // process left, and starts the collector. Snapshotters are named as in labels. The lock stays
 // the caller's. at, if not nil, is called at points of the collector where tests end the process.
-func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.Snapshotter, log *slog.Logger, at func(point string)) (_ *Store, err error) {
+func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.Snapshotter, log *slog.Logger, at func(point string)) (*Store, error) {
+	s, err := OpenPaused(ctx, lock, snapshotters, log, at)
+	if err == nil {
+		s.Start()
+	}
+	return s, err
+}
+
+// OpenPaused is Open without the collector: who has snapshots to Hold does so and then calls Start.
+func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.Snapshotter, log *slog.Logger, at func(point string)) (_ *Store, err error) {
 	dir := filepath.Dir(lock.Name())
 	if at == nil {
 		at = func(string) {}
@@ -108,6 +119,8 @@ func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.
 	s.disk = blobs
 	s.snap = slices.Sorted(maps.Keys(snapshotters))
 	s.db = metadata.NewDB(s.bolt, blobs, snapshotters)
+	s.held.snapshots = make(map[heldSnapshot]*holding)
+	s.db.RegisterCollectibleResource(resourceHeld, &s.held)
 	if err := s.db.Init(ctx); err != nil {
 		return nil, fmt.Errorf("reading the database: %w", err)
 	}
@@ -122,16 +135,21 @@ func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.
 	background, stop := context.WithCancel(s.Context(context.WithoutCancel(ctx)))
 	s.stop = stop
 	s.busy.Lock() // whoever asks for a collection or a check waits for the sweep
-	s.worker.Go(func() {
-		err := s.sweep(background)
-		s.busy.Unlock()
-		if err != nil && background.Err() == nil {
-			s.log.Error("what a crash left was not swept; the next deletion does it", "error", err)
-		}
-		s.collect(background)
-	})
+	s.start = func() {
+		s.worker.Go(func() {
+			err := s.sweep(background)
+			s.busy.Unlock()
+			if err != nil && background.Err() == nil {
+				s.log.Error("what a crash left was not swept; the next deletion does it", "error", err)
+			}
+			s.collect(background)
+		})
+	}
 	return s, nil
 }
+
+// Start starts the collector of a store of OpenPaused, once. Until then Collect waits.
+func (s *Store) Start() { s.start() }
 
 func checkSchema(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {

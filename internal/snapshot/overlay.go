@@ -202,16 +202,45 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 		}
 		return bindTree(fds.add(fs), snap.Kind, mo)
 	}
-	l := layers{upper: -1, work: -1, attach: attach, volatile: volatile, mapped: mo.UserNS != nil}
-	for _, id := range snap.ParentIDs {
-		fd, err := layer(id)
+	if len(snap.ParentIDs) == 1 && snap.Kind == snapshots.KindView {
+		fd, err := layer(snap.ParentIDs[0])
+		if err != nil {
+			return -1, err
+		}
+		return bindTree(fds.add(fd), snap.Kind, mo)
+	}
+	st := stack{parents: snap.ParentIDs, layer: layer, attach: attach, dir: -1, volatile: volatile}
+	if snap.Kind == snapshots.KindActive {
+		if err := s.prepareVolatile(snap.ID, volatile); err != nil {
+			return -1, err
+		}
+		st.dir, st.upper = dir, "fs"
+	}
+	return o.mountStack(st, mo)
+}
+
+// stack is what an overlay is made of.
+type stack struct {
+	parents []string                     // ids of the lower layers, topmost first
+	layer   func(id string) (int, error) // opens one
+	attach  bool                         // they are on detached mounts
+	// dir holds the upper directory, of the name upper, and "work"; -1: the mount is read-only.
+	dir      int
+	upper    string
+	volatile bool
+}
+
+// mountStack makes a detached overlay mount.
+func (o *overlayfs) mountStack(st stack, mo MountOptions) (int, error) {
+	var fds directories
+	defer fds.close()
+	l := layers{upper: -1, work: -1, attach: st.attach, volatile: st.volatile, mapped: mo.UserNS != nil}
+	for _, id := range st.parents {
+		fd, err := st.layer(id)
 		if err != nil {
 			return -1, err
 		}
 		fds.add(fd)
-		if len(snap.ParentIDs) == 1 && snap.Kind == snapshots.KindView {
-			return bindTree(fd, snap.Kind, mo)
-		}
 		if mo.UserNS != nil {
 			if fd, err = cloneLayer(fd, true, mo.userNS()); err != nil {
 				return -1, fmt.Errorf("map the ids of layer %s: %w", id, err)
@@ -221,42 +250,18 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 		}
 		l.lower = append(l.lower, fd)
 	}
-	if snap.Kind == snapshots.KindActive {
-		if err := s.prepareVolatile(snap.ID, volatile); err != nil {
-			return -1, err
-		}
-		upper := dir
+	if st.dir >= 0 {
+		upper := st.dir
 		if mo.UserNS != nil {
-			// overlayfs wants both of its directories on one mount.
-			if upper, err = cloneLayer(dir, false, mo.userNS()); err != nil {
-				return -1, fmt.Errorf("map the ids of the upper directory: %w", err)
-			}
-			fds.add(upper)
-			var st unix.Stat_t
-			if err := unix.Fstat(upper, &st); err != nil {
+			mapped, leave, err := o.mapUpper(st.dir, mo.userNS())
+			if err != nil {
 				return -1, err
 			}
-			if st.Uid == overflowID || st.Gid == overflowID {
-				return -1, errors.New("the user namespace does not map root, who owns overlayfs' work directory")
-			}
-			if !o.detached {
-				name, point, err := o.point()
-				if err != nil {
-					return -1, err
-				}
-				defer o.unpoint(name)
-				err = linux.MoveMount(upper, point)
-				unix.Close(point)
-				if err != nil {
-					return -1, err
-				}
-				if upper, err = openPath(o.mnt, name); err != nil {
-					return -1, err
-				}
-				fds.add(upper)
-			}
+			defer leave()
+			upper = fds.add(mapped)
 		}
-		if l.upper, err = openPath(upper, "fs"); err != nil {
+		var err error
+		if l.upper, err = openPath(upper, st.upper); err != nil {
 			return -1, err
 		}
 		fds.add(l.upper)
@@ -274,6 +279,41 @@ func (o *overlayfs) mountSnapshot(s *Snapshotter, snap storage.Snapshot, volatil
 		return -1, err
 	}
 	return fd, nil
+}
+
+// mapUpper makes an id-mapped mount of the directory that holds the upper directory and the work
+// directory: overlayfs wants both on one mount. leave is called when the overlay has been mounted.
+func (o *overlayfs) mapUpper(dir, userNS int) (upper int, leave func(), err error) {
+	upper, err = cloneLayer(dir, false, userNS)
+	if err != nil {
+		return -1, nil, fmt.Errorf("map the ids of the upper directory: %w", err)
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(upper, &st); err == nil && (st.Uid == overflowID || st.Gid == overflowID) {
+		err = errors.New("the user namespace does not map root, who owns overlayfs' work directory")
+	}
+	if err != nil || o.detached {
+		if err != nil {
+			unix.Close(upper)
+		}
+		return upper, func() {}, err
+	}
+	name, point, err := o.point()
+	if err == nil {
+		err = linux.MoveMount(upper, point)
+		unix.Close(point)
+	}
+	unix.Close(upper)
+	if err == nil {
+		upper, err = openPath(o.mnt, name)
+	}
+	if err != nil {
+		if name != "" {
+			o.unpoint(name)
+		}
+		return -1, nil, err
+	}
+	return upper, func() { o.unpoint(name) }, nil
 }
 
 // overflowID stands for an id that has no mapping (/proc/sys/kernel/overflowuid, by default).
@@ -327,39 +367,52 @@ func (s *Snapshotter) prepareVolatile(id string, volatile bool) error {
 	if !volatile {
 		return nil
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return err
-	}
 	dir, err := s.dir(id)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(dir)
-	switch before, err := readSmall(dir, volatileBoot); {
-	case errors.Is(err, unix.ENOENT):
-		fd, err := linux.CreateBeneath(dir, volatileBoot, unix.O_WRONLY|unix.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = unix.Write(fd, boot)
-		unix.Close(fd)
-		return err
-	case err != nil:
-		return err
-	case before != string(boot):
-		return errors.New("it is volatile and the host was restarted since: what was written may be lost; remove it")
-	}
-	marked, err := openPath(dir, "work/work/incompat/volatile")
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if err != nil {
+	marked, err := claimVolatile(dir)
+	if err != nil || !marked {
 		return err
 	}
-	unix.Close(marked)
 	if err := s.discard(dir, "work"); err != nil {
 		return err
 	}
 	return unix.Mkdirat(dir, "work", 0o700)
 }
+
+// claimVolatile notes this boot in the directory that holds the work directory of a volatile
+// overlay, or compares. marked: overlayfs has marked the work directory in this boot.
+func claimVolatile(dir int) (marked bool, err error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return false, err
+	}
+	switch before, err := readSmall(dir, volatileBoot); {
+	case errors.Is(err, unix.ENOENT):
+		fd, err := linux.CreateBeneath(dir, volatileBoot, unix.O_WRONLY|unix.O_EXCL, 0o600)
+		if err != nil {
+			return false, err
+		}
+		_, err = unix.Write(fd, boot)
+		unix.Close(fd)
+		return false, err
+	case err != nil:
+		return false, err
+	case before != string(boot):
+		return false, errors.New("it is volatile and the host was restarted since: what was written may be lost; remove it")
+	}
+	mark, err := openPath(dir, volatileMark)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	unix.Close(mark)
+	return true, nil
+}
+
+// volatileMark is what overlayfs makes below the work directory of a volatile mount.
+const volatileMark = "work/work/incompat/volatile"
