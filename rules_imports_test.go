@@ -24,15 +24,13 @@ var layers = []struct {
 	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/metadata", nil},
 	{"internal/events", nil},
-	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
-	{"internal/xz", nil},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
 	{"internal/sigpipe", nil},
 	{"internal/registry", []string{"internal/manifest", "internal/reference"}},
 	{"internal/manifest", []string{"internal/reference"}},
 	{"internal/reference", nil},
-	{"internal/snapshot", []string{"internal/erofs", "internal/linux"}},
+	{"internal/snapshot", []string{"internal/unpack", "internal/erofs", "internal/linux"}},
 	{"internal/erofs", nil},
 	{"internal/launch", []string{"internal/linux"}},
 	{"internal/criu", nil},
@@ -44,7 +42,8 @@ var layers = []struct {
 	{"internal/ocispec", nil},
 	{"internal/userdb", []string{"internal/linux"}},
 	{"internal/seal", nil}, // runs before the Go runtime: system calls only
-	{"internal/unpack", nil},
+	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
+	{"internal/xz", nil},
 	{"internal/linux", nil},
 	{"test", nil}, // black-box suites: they see Hull only from outside
 }

@@ -145,6 +145,14 @@ func removeMark(dir int) error {
 		return err
 	}
 	defer unix.Close(parent)
+	mark, err := linux.OpenBeneath(parent, "volatile", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(mark)
+	if err := unix.Unlinkat(mark, "dirty", 0); err != nil && err != unix.ENOENT { // Linux 5.10 makes it
+		return fmt.Errorf("remove %s/dirty: %w", volatileMark, err)
+	}
 	if err := unix.Unlinkat(parent, "volatile", unix.AT_REMOVEDIR); err != nil {
 		return fmt.Errorf("remove %s: %w", volatileMark, err)
 	}
@@ -230,18 +238,23 @@ func (s *Snapshotter) withParents(ctx context.Context, parent string, f func(ids
 	defer leave()
 	var ids []string
 	if parent != "" {
-		var snap storage.Snapshot
 		err := s.meta.WithTransaction(ctx, false, func(ctx context.Context) error {
-			snap, err = storage.GetSnapshot(ctx, parent)
-			return err
+			for name := parent; name != ""; {
+				id, info, _, err := storage.GetInfo(ctx, name)
+				if err != nil {
+					return err
+				}
+				if info.Kind != snapshots.KindCommitted {
+					return fmt.Errorf("it is not committed: %w", errdefs.ErrInvalidArgument)
+				}
+				ids = append(ids, id)
+				name = info.Parent
+			}
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if snap.Kind != snapshots.KindCommitted {
-			return fmt.Errorf("it is not committed: %w", errdefs.ErrInvalidArgument)
-		}
-		ids = append([]string{snap.ID}, snap.ParentIDs...)
 	}
 	return f(ids)
 }
