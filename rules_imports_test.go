@@ -21,6 +21,9 @@ var layers = []struct {
 	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
+	{"internal/archive", []string{"internal/unpack", "internal/linux"}},
+	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
+	{"internal/spec", []string{"internal/ocispec"}},
 	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/metadata", nil},
 	{"internal/events", nil},

@@ -35,7 +35,9 @@ type Facts struct {
 	DefaultRuntime string
 	// UserNS is false where user namespaces cannot be had, or the daemon's setting turned them off.
 	UserNS bool
-	// Devices are the host's device nodes, for privileged containers.
+	// OOMScoreAdj is hulld's own.
+	OOMScoreAdj int
+	// SystemdCgroup: cgroups are made by systemd.
 	SystemdCgroup bool
 }
 
