@@ -157,6 +157,7 @@ func (s *Store) layers(ctx context.Context, doc *manifest.Document, c *ocispec.I
 		if out[i].Size, err = strconv.ParseInt(info.Labels[labelSize], 10, 64); err != nil {
 			return nil, fmt.Errorf("snapshot %s has no size label: %w", chain, errdefs.ErrDataLoss)
 		}
+		out[i].NoSetID = info.Labels[labelSetID] == "false"
 	}
 	if complete {
 		s.cacheLock.Lock()
@@ -251,6 +252,7 @@ func (s *Store) Find(ctx context.Context, name string) (*Image, error) {
 
 // found says by what an image was found.
 type found struct {
+	name string              // as it was given
 	ref  reference.Reference // set when it was a name
 	byID bool
 }
@@ -279,7 +281,7 @@ func among(all []*Image, name string) (*Image, found, error) {
 		if ref, err := reference.Parse(name); err == nil {
 			for _, img := range all {
 				if img.hasName(ref.WithDefaultTag()) {
-					return img, found{ref: ref.WithDefaultTag()}, nil
+					return img, found{name: name, ref: ref.WithDefaultTag()}, nil
 				}
 			}
 		} else if !isHex(hex) {

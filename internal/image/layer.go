@@ -339,7 +339,7 @@ func (s *Store) extractBlob(ctx context.Context, l Layer, parent ChainID) (*extr
 
 // commitLayer names a snapshot by its chainID. based says that it was made above its parent.
 func (s *Store) commitLayer(ctx context.Context, x *extraction, chain, parent ChainID, based bool) error {
-	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{labelSize: strconv.FormatInt(x.Size, 10)})}
+	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{labelSize: strconv.FormatInt(x.Size, 10), labelSetID: strconv.FormatBool(x.SetID)})}
 	if !based && parent != "" {
 		opts = append(opts, snapshots.WithParent(string(parent)))
 	}

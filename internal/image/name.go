@@ -58,7 +58,12 @@ func (s *Store) dangle(ctx context.Context, old ocispec.Descriptor, except strin
 			return nil
 		}
 	}
-	_, err = s.records.Create(ctx, images.Image{Name: danglingName + old.Digest.String(), Target: old})
+	return s.addDangling(ctx, old)
+}
+
+// addDangling gives a target a dangling name.
+func (s *Store) addDangling(ctx context.Context, target ocispec.Descriptor) error {
+	_, err := s.records.Create(ctx, images.Image{Name: danglingName + target.Digest.String(), Target: target})
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}

@@ -47,12 +47,30 @@ func (s *Store) Remove(ctx context.Context, name string, opts RemoveOptions) ([]
 func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, opts RemoveOptions) (out []Removed, freed int64, err error) {
 	names := slices.Concat(img.Tags, img.Digests)
 	gone := names
-	if !by.byID {
+	user := s.userOf(img.ID)
+	switch {
+	case !by.byID:
+		if user != nil && !opts.Force && len(names) > 0 && oneName(img) {
+			return nil, 0, errdefs.ErrConflict.WithMessage(fmt.Sprintf("conflict: unable to remove repository reference %q (must force) - container %s is using its referenced image %s", by.name, shortID(user.Container), img.ID.Short()))
+		}
 		gone = untagged(img, withoutTag(by.ref))
-	} else if !opts.Force && !oneName(img) {
-		return nil, 0, errdefs.ErrConflict.WithMessage(fmt.Sprintf("conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", img.ID.Short()))
+	case user != nil && user.Running:
+		return nil, 0, inConflict(img, "cannot", "image is being used by running container "+shortID(user.Container))
+	case opts.Force:
+	case !oneName(img):
+		return nil, 0, inConflict(img, "must", "image is referenced in multiple repositories")
+	case user != nil:
+		return nil, 0, inConflict(img, "must", "image is being used by stopped container "+shortID(user.Container))
 	}
 	last := len(gone) == len(names)
+	if last && user != nil && (user.Running || !opts.Force) { // it loses its names, and stays
+		last = false
+		for _, t := range img.Targets {
+			if err := s.addDangling(ctx, t); err != nil {
+				return nil, 0, fmt.Errorf("untagging %s: %w", img.ID, err)
+			}
+		}
+	}
 	for _, ref := range gone {
 		if err := s.records.Delete(ctx, ref.String()); err != nil && !errdefs.IsNotFound(err) {
 			return out, 0, fmt.Errorf("untagging %s: %w", ref.Familiar(), err)
@@ -99,6 +117,11 @@ func hasTagIn(names []reference.Reference, repo reference.Repository) bool {
 	return slices.ContainsFunc(names, func(n reference.Reference) bool { return n.Digest == "" && n.Repository == repo })
 }
 
+// inConflict is Docker's error of an image that is used; how is "must" or "cannot": be forced.
+func inConflict(img *Image, how, why string) error {
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("conflict: unable to delete %s (%s be forced) - %s", img.ID.Short(), how, why))
+}
+
 // untagged are the names that go with one: with the last tag of a repository, that
 // repository's digests.
 func untagged(img *Image, ref reference.Reference) []reference.Reference {
@@ -134,7 +157,7 @@ func oneName(img *Image) bool {
 	return true
 }
 
-// Prune removes images for which remove says yes. It reports the bytes of the layers that no
+// Prune removes images for which remove says yes and that no container uses. It reports the bytes of the layers that no
 // image has any more.
 func (s *Store) Prune(ctx context.Context, remove func(*Image) bool) (out []Removed, freed int64, err error) {
 	ctx = s.meta.Context(ctx)
@@ -145,7 +168,7 @@ func (s *Store) Prune(ctx context.Context, remove func(*Image) bool) (out []Remo
 		return nil, 0, err
 	}
 	for _, img := range slices.Clone(all) {
-		if !remove(img) {
+		if !remove(img) || s.userOf(img.ID) != nil {
 			continue
 		}
 		removed, n, err := s.remove(ctx, all, img, found{byID: true}, RemoveOptions{Force: true})

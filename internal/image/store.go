@@ -24,7 +24,8 @@ import (
 
 // Labels of what the store keeps. The collector follows containerd's.
 const (
-	labelSize    = "hull/layer.size" // of a snapshot: bytes of its files, in decimal
+	labelSize    = "hull/layer.size"  // of a snapshot: bytes of its files, in decimal
+	labelSetID   = "hull/layer.setid" // of a snapshot: "true" or "false", whether a file has a set-id bit or a capability
 	labelRefBlob = "containerd.io/gc.ref.content."
 	labelRefSnap = "containerd.io/gc.ref.snapshot."
 	labelSource  = "hull/source." // of a blob, with a registry's domain: repositories that have it
@@ -63,6 +64,7 @@ type Store struct {
 	busy    keyed
 
 	names sync.Mutex // held while names change, for read-decide-write
+	users func() []User
 
 	cacheLock sync.Mutex
 	cache     cache

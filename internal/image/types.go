@@ -54,6 +54,8 @@ type Layer struct {
 	Diff  DiffID
 	Chain ChainID
 	Size  int64 // bytes of its files; 0 when it was not unpacked
+	// NoSetID says that it is known to have no file with a set-id bit or a file capability.
+	NoSetID bool
 }
 
 // Dangling says whether the image has no tag and no digest.
@@ -135,6 +137,7 @@ type Unpacker interface {
 type Unpacked struct {
 	DiffID DiffID
 	Size   int64 // bytes of all regular files and of symbolic links' targets
+	SetID  bool  // a file has a set-id bit or a capability
 	// NeedsParent says that an entry's directory is not in this layer, so that the layer has to
 	// be extracted above the ones below it: one of them may have a link in that place.
 	NeedsParent bool
