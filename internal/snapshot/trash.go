@@ -87,7 +87,8 @@ func (t *trash) empty(ctx context.Context) error {
 				continue
 			}
 			worked = true
-			if err := t.delete(ctx, t.s.trashDir, e.Name, 0); err != nil {
+			r := remover{top: t.s.trashDir, name: t.name}
+			if err := r.delete(ctx, t.s.trashDir, e.Name, 0); err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -104,76 +105,4 @@ func (t *trash) empty(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// maxDepth bounds the directories that are open at once.
-const maxDepth = 48
-
-// delete deletes an entry of a directory with all below it. A directory deeper than maxDepth is
-// moved to the top of the trash instead: a tree of 65,000 levels costs no more descriptors.
-func (t *trash) delete(ctx context.Context, parent int, name string, depth int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := unix.Unlinkat(parent, name, 0)
-	if err == unix.EPERM || err == unix.EACCES {
-		if clearFlags(parent, name) {
-			err = unix.Unlinkat(parent, name, 0)
-		}
-	}
-	// A directory is EISDIR on Linux, EPERM by POSIX.
-	if err != unix.EISDIR && err != unix.EPERM {
-		if err == unix.ENOENT {
-			return nil
-		}
-		return err
-	}
-	if depth == maxDepth {
-		return unix.Renameat2(parent, name, t.s.trashDir, t.name(), unix.RENAME_NOREPLACE)
-	}
-	if unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) == nil {
-		return nil // empty
-	}
-	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	entries, err := linux.ReadDir(fd)
-	for _, e := range entries {
-		if err != nil {
-			break
-		}
-		err = t.delete(ctx, fd, e.Name, depth+1)
-		if err == unix.EPERM && clearFlags(parent, name) { // an immutable directory
-			err = t.delete(ctx, fd, e.Name, depth+1)
-		}
-	}
-	unix.Close(fd)
-	if err != nil {
-		return err
-	}
-	return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
-}
-
-// clearFlags takes the immutable and append-only flags from a file or directory: a privileged
-// container may have set them. Other kinds of files have none and are not opened.
-func clearFlags(parent int, name string) bool {
-	const immutable, appendOnly = 0x10, 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL
-	var st unix.Stat_t
-	if unix.Fstatat(parent, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return false
-	}
-	if f := st.Mode & unix.S_IFMT; f != unix.S_IFREG && f != unix.S_IFDIR {
-		return false
-	}
-	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil || flags&(immutable|appendOnly) == 0 {
-		return false
-	}
-	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^(immutable|appendOnly)) == nil
 }
