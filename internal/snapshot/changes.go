@@ -39,18 +39,18 @@ const maxChangePath = unix.PathMax - 1
 
 // ChangesWritable tells fn what is different in a writable layer from its parent, a directory
 // before what is in it. What is different is Docker's: kind, mode, owner, device, capabilities; of files,
-// also size and time; a directory with changes below it is Modified. A container may be
-// writing meanwhile.
-func (s *Snapshotter) ChangesWritable(ctx context.Context, parent string, dir *os.File, fn func(Change) error) error {
-	err := s.changes(ctx, parent, dir, fn)
+// also size and time; a directory with changes below it is Modified. Added files and directories of leaveOut (paths
+// without a slash at either end) are not told of when they are empty. A container may be writing meanwhile.
+func (s *Snapshotter) ChangesWritable(ctx context.Context, parent string, dir *os.File, leaveOut map[string]bool, fn func(Change) error) error {
+	err := s.changes(ctx, parent, dir, leaveOut, fn)
 	if err != nil {
 		return fmt.Errorf("compare the writable layer in %s with snapshot %q: %w", dir.Name(), parent, err)
 	}
 	return nil
 }
 
-func (s *Snapshotter) changes(ctx context.Context, parent string, dir *os.File, fn func(Change) error) error {
-	v := &changeVisitor{lower: -1, tell: fn, whole: true}
+func (s *Snapshotter) changes(ctx context.Context, parent string, dir *os.File, leaveOut map[string]bool, fn func(Change) error) error {
+	v := &changeVisitor{lower: -1, tell: fn, whole: true, leaveOut: leaveOut}
 	if parent != "" {
 		lower, err := s.MountParent(ctx, parent, MountOptions{})
 		if err != nil {
@@ -84,11 +84,12 @@ func (o *overlayfs) xattr(name string) string {
 
 // changeVisitor sees an upper directory and looks up each name below.
 type changeVisitor struct {
-	lower  int // root of the tree below, -1 for none
-	tell   func(Change) error
-	whole  bool   // the tree is a whole one, as if every directory were opaque
-	opaque string // the attribute
-	above  []ancestor
+	lower    int // root of the tree below, -1 for none
+	tell     func(Change) error
+	whole    bool   // the tree is a whole one, as if every directory were opaque
+	opaque   string // the attribute
+	leaveOut map[string]bool
+	above    []ancestor
 }
 
 // ancestor is a directory on the way down.
@@ -140,14 +141,21 @@ func (v *changeVisitor) below() (int, error) {
 // compare says what happened to a name of the current directory; same: nothing.
 func (v *changeVisitor) compare(parent int, name string, st *unix.Stat_t) (kind ChangeKind, same bool, err error) {
 	dir, err := v.below()
-	if err != nil || dir < 0 {
-		return Added, false, err
+	if err != nil {
+		return 0, false, err
+	}
+	added := func() (ChangeKind, bool, error) {
+		path := strings.TrimPrefix(v.path(name), "/")
+		return Added, v.leaveOut[path] && unpack.IsEmpty(parent, name, st), nil
+	}
+	if dir < 0 {
+		return added()
 	}
 	defer unix.Close(dir)
 	var low unix.Stat_t
 	if err := unix.Fstatat(dir, name, &low, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		if err == unix.ENOENT {
-			return Added, false, nil
+			return added()
 		}
 		return 0, false, err
 	}

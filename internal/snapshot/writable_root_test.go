@@ -174,7 +174,7 @@ func listChanges(t testing.TB, s *Snapshotter, parent string, dir *os.File) stri
 	t.Helper()
 	var all []string
 	told := map[string]bool{"/": true}
-	must(t, s.ChangesWritable(context.Background(), parent, dir, func(c Change) error {
+	must(t, s.ChangesWritable(context.Background(), parent, dir, nil, func(c Change) error {
 		if told[c.Path] = true; !told[filepath.Dir(c.Path)] {
 			t.Errorf("%s before its directory", c.Path)
 		}
@@ -279,7 +279,7 @@ func TestRootWritableErrors(t *testing.T) {
 		if _, err := s.MountWritable(ctx, parent, dir, WritableOptions{}); !errors.Is(err, unix.ELOOP) {
 			t.Errorf("upper is a link: %v", err)
 		}
-		if err := s.ChangesWritable(ctx, parent, dir, func(Change) error { return nil }); !errors.Is(err, unix.ELOOP) {
+		if err := s.ChangesWritable(ctx, parent, dir, nil, func(Change) error { return nil }); !errors.Is(err, unix.ELOOP) {
 			t.Errorf("changes of a link: %v", err)
 		}
 	})
@@ -297,4 +297,36 @@ func TestRootWritableRedirect(t *testing.T) {
 	if _, err := s.DiffWritable(context.Background(), parent, dir, &layer, unpack.WriteOptions{}); err == nil || !strings.Contains(err.Error(), "redirect") {
 		t.Errorf("a redirected directory: %v", err)
 	}
+}
+
+// TestRootWritableLeaveOut: mount points that the runtime made are no changes, unless there is something in them.
+func TestRootWritableLeaveOut(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		s := open(t, t.TempDir(), driver)
+		parent := image(t, s)
+		dir := writableDir(t)
+		must(t, s.MakeWritable(context.Background(), parent, dir))
+		path, done := mountWritable(t, s, parent, dir, WritableOptions{})
+		write(t, path+"/etc/hosts", "")
+		write(t, path+"/etc/hostname", "mine")
+		must(t, os.Mkdir(path+"/proc", 0o755))
+		must(t, os.MkdirAll(path+"/sys/x", 0o755))
+		done()
+		leaveOut := map[string]bool{"etc/hosts": true, "etc/hostname": true, "proc": true, "sys": true}
+		var got []string
+		must(t, s.ChangesWritable(context.Background(), parent, dir, leaveOut, func(c Change) error {
+			got = append(got, c.Kind.String()+" "+c.Path)
+			return nil
+		}))
+		if want := "C /etc, A /etc/hostname, A /sys, A /sys/x"; strings.Join(got, ", ") != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+		var layer bytes.Buffer
+		if _, err := s.DiffWritable(context.Background(), parent, dir, &layer, unpack.WriteOptions{LeaveOut: leaveOut}); err != nil {
+			t.Fatal(err)
+		}
+		if l := layer.String(); strings.Contains(l, "etc/hosts\x00") || strings.Contains(l, "proc/") || !strings.Contains(l, "etc/hostname") || !strings.Contains(l, "sys/x/") {
+			t.Error("the layer has a mount point, or lacks what is in one")
+		}
+	})
 }

@@ -167,6 +167,9 @@ func (d *differ) level2(path string) (subs []subdir, err error) {
 		} else if ust.Mode&unix.S_IFMT != lst.Mode&unix.S_IFMT {
 			added = true
 		}
+		if added && d.o.LeaveOut[p] && IsEmpty(up, n, &ust) {
+			continue
+		}
 		same := false
 		if !added {
 			if same, err = d.same(low, up, n, &lst, &ust); err != nil {

@@ -52,6 +52,9 @@ type Options struct {
 	Lowers []*os.File
 	// UIDMap and GIDMap map the archive's ids; empty means as they are. An id outside is refused.
 	UIDMap, GIDMap []IDMap
+	// Unmapped, if set, owns entries whose user or group is outside of the maps, in ids of the disk; without it they
+	// are refused.
+	Unmapped *Owner
 	// Owner, if set, replaces the owner of every entry, before the maps.
 	Owner *Owner
 	// KeepOwner leaves every file to the caller's own ids. Set-id bits are dropped with it.

@@ -14,10 +14,16 @@ func (x *extractor) owner(uid, gid uint32) (uint32, uint32, error) {
 		return x.uid, x.gid, nil
 	}
 	u, ok := mapID(x.o.UIDMap, uid)
+	if !ok && x.o.Unmapped != nil {
+		u, ok = x.o.Unmapped.UID, true
+	}
 	if !ok {
 		return 0, 0, refusal(ErrArchive, x.h.name, "user %d is not in the map of user ids", uid)
 	}
 	g, ok := mapID(x.o.GIDMap, gid)
+	if !ok && x.o.Unmapped != nil {
+		g, ok = x.o.Unmapped.GID, true
+	}
 	if !ok {
 		return 0, 0, refusal(ErrArchive, x.h.name, "group %d is not in the map of group ids", gid)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/linux"
 )
 
 // WriteOptions of Write, Diff and DiffUpper.
@@ -28,6 +30,15 @@ type WriteOptions struct {
 	// Content makes Diff read both files when size and time agree; without it they are
 	// taken for equal unless both times are whole seconds.
 	Content bool
+	// Unmapped, if set, is written as the owner of files whose user or group is outside of the maps.
+	Unmapped *Owner
+	// Mounts goes into file systems that are mounted in the tree; without it they are an error.
+	Mounts bool
+	// Plain: the archive is no layer, so a name that begins with ".wh." is one like others.
+	Plain bool
+	// LeaveOut are paths, without a slash at either end, of files and directories that stay out
+	// when they are empty: the mount points that a runtime made.
+	LeaveOut map[string]bool
 }
 
 // WriteStats of one archive.
@@ -51,6 +62,31 @@ func Write(ctx context.Context, w io.Writer, dir *os.File, o WriteOptions) (Writ
 			return err
 		}
 		return t.tree("")
+	})
+}
+
+// WriteTree writes the tree in dir with prefix before each name: "PREFIX/" is dir itself. Prefix "." makes
+// the names of Write.
+func WriteTree(ctx context.Context, w io.Writer, dir *os.File, prefix string, o WriteOptions) (WriteStats, error) {
+	return writeArchive(ctx, w, o, func(t *treeWriter) error {
+		t.root, t.prefix = dir, prefix+"/"
+		if err := t.directory("", true); err != nil {
+			return err
+		}
+		return t.tree("")
+	})
+}
+
+// WriteFile writes an archive of one file that is not a directory: name in dir, called as.
+func WriteFile(ctx context.Context, w io.Writer, dir *os.File, name, as string, o WriteOptions) (WriteStats, error) {
+	return writeArchive(ctx, w, o, func(t *treeWriter) error {
+		t.root = dir
+		fd, err := t.open("")
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return t.entry(fd, name, as)
 	})
 }
 
@@ -136,7 +172,30 @@ type treeWriter struct {
 	st    *WriteStats
 	links map[inode]string // files of several names that were written
 	upper string           // prefix of overlayfs's xattrs, if root is an upperdir
-	buf   []byte
+	// prefix comes before each name in the archive.
+	prefix string
+	buf    []byte
+}
+
+// open opens a directory of the tree.
+func (t *treeWriter) open(path string) (int, error) {
+	if !t.o.Mounts {
+		return openPath(t.root, path)
+	}
+	if path == "" {
+		path = "."
+	}
+	if len(path) > maxPath {
+		return -1, tooLong(path)
+	}
+	return linux.Resolve(int(t.root.Fd()), path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+}
+
+func tooLong(path string) error {
+	return fmt.Errorf("%s: a path of more than %d bytes, which an archive cannot hold", quote(path), maxPath)
 }
 
 // openPath opens a directory of the tree.
@@ -145,7 +204,7 @@ func openPath(root *os.File, path string) (int, error) {
 		path = "."
 	}
 	if len(path) > maxPath {
-		return -1, fmt.Errorf("%s: a path of more than %d bytes, which a layer cannot hold", quote(path), maxPath)
+		return -1, tooLong(path)
 	}
 	return openLow(int(root.Fd()), path)
 }
@@ -160,7 +219,7 @@ func (t *treeWriter) tree(path string) error {
 	if err := t.ctx.Err(); err != nil {
 		return context.Cause(t.ctx)
 	}
-	fd, err := openPath(t.root, path)
+	fd, err := t.open(path)
 	if gone(err) {
 		t.st.Changed++
 		return nil
@@ -194,7 +253,7 @@ func (t *treeWriter) level(fd int, path string) (subs []string, err error) {
 	slices.Sort(names)
 	var rest []string
 	for _, n := range names {
-		if strings.HasPrefix(n, whiteoutPrefix) {
+		if strings.HasPrefix(n, whiteoutPrefix) && !t.o.Plain {
 			return nil, fmt.Errorf("%s: a name that a layer keeps for whiteouts", quote(joinPath(path, n)))
 		}
 		var st unix.Stat_t
@@ -205,6 +264,7 @@ func (t *treeWriter) level(fd int, path string) (subs []string, err error) {
 			return nil, fmt.Errorf("looking at %s: %w", quote(joinPath(path, n)), err)
 		}
 		switch {
+		case t.o.LeaveOut[joinPath(path, n)] && IsEmpty(fd, n, &st):
 		case t.upper != "" && isWhiteout(&st):
 			if err := t.whiteout(joinPath(path, whiteoutPrefix+n)); err != nil {
 				return nil, err
@@ -223,14 +283,32 @@ func (t *treeWriter) level(fd int, path string) (subs []string, err error) {
 	return subs, nil
 }
 
+// IsEmpty says whether name in the open directory dirfd, whose attributes are st, is an empty file or
+// an empty directory.
+func IsEmpty(dirfd int, name string, st *unix.Stat_t) bool {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return st.Size == 0
+	case unix.S_IFDIR:
+		fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return false
+		}
+		defer unix.Close(fd)
+		names, err := readNames(fd, 1)
+		return err == nil && len(names) == 0
+	}
+	return false
+}
+
 // whiteout writes an empty file; image-spec wants them before their siblings.
 func (t *treeWriter) whiteout(path string) error {
-	return t.header(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o600})
+	return t.header(&tar.Header{Typeflag: tar.TypeReg, Name: t.prefix + path, Mode: 0o600})
 }
 
 // directory writes the header of the directory at path.
 func (t *treeWriter) directory(path string, root bool) error {
-	fd, err := openPath(t.root, path)
+	fd, err := t.open(path)
 	if gone(err) && !root {
 		t.st.Changed++
 		return nil
@@ -252,9 +330,11 @@ func (t *treeWriter) openDirectory(fd int, path string) error {
 		return err
 	}
 	h.Typeflag = tar.TypeDir
-	h.Name += "/"
-	if path == "" {
-		h.Name = "./"
+	if h.Name == "" {
+		h.Name = "."
+	}
+	if !strings.HasSuffix(h.Name, "/") {
+		h.Name += "/"
 	}
 	opaque, err := t.attributes(fd, path, h)
 	if err != nil {
@@ -304,18 +384,24 @@ func (t *treeWriter) attributes(fd int, path string, h *tar.Header) (opaque bool
 // newHeader has what all kinds share.
 func (t *treeWriter) newHeader(path string, st *unix.Stat_t) (*tar.Header, error) {
 	if len(path) > maxPath {
-		return nil, fmt.Errorf("%s: a path of more than %d bytes, which a layer cannot hold", quote(path), maxPath)
+		return nil, tooLong(path)
 	}
 	uid, ok := unmapID(t.o.UIDMap, st.Uid)
+	if !ok && t.o.Unmapped != nil {
+		uid, ok = t.o.Unmapped.UID, true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s: its user %d is not in the map of user ids", quote(path), st.Uid)
 	}
 	gid, ok := unmapID(t.o.GIDMap, st.Gid)
+	if !ok && t.o.Unmapped != nil {
+		gid, ok = t.o.Unmapped.GID, true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s: its group %d is not in the map of group ids", quote(path), st.Gid)
 	}
 	h := &tar.Header{
-		Name: path, Mode: int64(st.Mode & 0o7777), Uid: int(uid), Gid: int(gid),
+		Name: t.prefix + path, Mode: int64(st.Mode & 0o7777), Uid: int(uid), Gid: int(gid),
 		ModTime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec),
 	}
 	if st.Mtim.Nsec != 0 {
