@@ -10,10 +10,17 @@ import (
 // all capabilities that the process is permitted. The thread ends afterwards. f must not start
 // goroutines that count on it.
 func AsFSUser(uid, gid int, f func() error) error {
-	return onThread(func() error { return asFSUser(uid, gid, f) })
+	return onThread(func() error {
+		if err := SetFSUser(uid, gid); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
-func asFSUser(uid, gid int, f func() error) error {
+// SetFSUser gives the calling thread the file system ids uid and gid, with all capabilities that it
+// has. The caller has locked the thread, and lets it end.
+func SetFSUser(uid, gid int) error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData
 	if err := unix.Capget(&hdr, &caps[0]); err != nil {
@@ -32,5 +39,5 @@ func asFSUser(uid, gid int, f func() error) error {
 	if err := unix.Capset(&hdr, &caps[0]); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
-	return f()
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hull-dev/hull/internal/linux"
 )
 
 // extractor makes the files of one archive.
@@ -56,6 +58,11 @@ func Extract(ctx context.Context, dir *os.File, r io.Reader, o Options) (Stats, 
 
 // run is the whole life of the caged thread.
 func (x *extractor) run(dir *os.File) (err error) {
+	if m := x.o.Maker; m != nil {
+		if err := linux.SetFSUser(int(m.UID), int(m.GID)); err != nil {
+			return err
+		}
+	}
 	x.umaskFree, x.st.Caged, err = cage(dir, x.o.Lowers)
 	if err != nil {
 		return err
@@ -101,6 +108,9 @@ func (x *extractor) open(root *os.File) error {
 	}
 	x.byPath = map[string]*dir{"": x.root}
 	x.uid, x.gid = uint32(unix.Geteuid()), uint32(unix.Getegid())
+	if m := x.o.Maker; m != nil {
+		x.uid, x.gid = m.UID, m.GID
+	}
 	x.lowers = lowers{dirs: x.o.Lowers, opaque: x.opaqueXattr()}
 	if x.o.Whiteouts == Apply {
 		x.created = &pathSet{seed: maphash.MakeSeed(), set: make(map[uint64]struct{})}

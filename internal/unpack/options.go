@@ -57,6 +57,9 @@ type Options struct {
 	Unmapped *Owner
 	// Owner, if set, replaces the owner of every entry, before the maps.
 	Owner *Owner
+	// Maker, if set, makes the files, before they get their owners: in a file system that was mounted in a
+	// user namespace (a container's tmpfs), somebody whom it does not map can make none (EOVERFLOW).
+	Maker *Owner
 	// KeepOwner leaves every file to the caller's own ids. Set-id bits are dropped with it.
 	KeepOwner bool
 	// Devices makes character and block devices; without it they are left out and counted.

@@ -32,7 +32,8 @@ type WriteOptions struct {
 	Content bool
 	// Unmapped, if set, is written as the owner of files whose user or group is outside of the maps.
 	Unmapped *Owner
-	// Mounts goes into file systems that are mounted in the tree; without it they are an error.
+	// Mounts goes into file systems that are mounted in the tree, but for those that show the kernel (proc, sysfs,
+	// cgroup and the like): of these only the directory is written. Without it, a mount is an error.
 	Mounts bool
 	// Plain: the archive is no layer, so a name that begins with ".wh." is one like others.
 	Plain bool
@@ -227,6 +228,10 @@ func (t *treeWriter) tree(path string) error {
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", quote(path), err)
 	}
+	if t.o.Mounts && showsKernel(fd) {
+		unix.Close(fd)
+		return nil
+	}
 	subs, err := t.level(fd, path)
 	unix.Close(fd)
 	if err != nil {
@@ -243,6 +248,24 @@ func (t *treeWriter) tree(path string) error {
 	}
 	return nil
 }
+
+// showsKernel says whether a directory's file system has no files of its own.
+func showsKernel(fd int) bool {
+	var st unix.Statfs_t
+	if _, err := retry(func() (int, error) { return 0, unix.Fstatfs(fd, &st) }); err != nil {
+		return false
+	}
+	switch int64(st.Type) {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEVPTS_SUPER_MAGIC,
+		unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.NSFS_MAGIC, unix.SELINUX_MAGIC,
+		unix.BINFMTFS_MAGIC, mqueueMagic:
+		return true
+	}
+	return false
+}
+
+// mqueueMagic is MQUEUE_MAGIC of ipc/mqueue.c.
+const mqueueMagic = 0x19800202
 
 // level writes the whiteouts and files of an open directory, and returns the names of its directories, sorted.
 func (t *treeWriter) level(fd int, path string) (subs []string, err error) {
