@@ -96,11 +96,16 @@ func Capabilities(available, basics, add, drop []string, privileged bool) ([]str
 	return out, nil
 }
 
-// capabilitySets are a process's sets. Inheritable and ambient stay empty (CVE-2022-24769,
-// SECURITY.md R6), so a user other than root loses the others at execve(2).
-func capabilitySets(caps []string) *specs.LinuxCapabilities {
+// capabilitySets are the sets of a user's process. Inheritable and ambient stay empty (CVE-2022-24769,
+// SECURITY.md R6). A user other than root starts with none, and can get those of the bounding set from
+// a file alone (CVE-2016-8867).
+func capabilitySets(caps []string, uid uint32) *specs.LinuxCapabilities {
 	if caps == nil {
 		caps = []string{}
 	}
-	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	own := caps
+	if uid != 0 {
+		own = []string{}
+	}
+	return &specs.LinuxCapabilities{Bounding: caps, Effective: own, Permitted: own}
 }

@@ -37,9 +37,10 @@ func Exec(first *specs.Process, o ExecOptions) *specs.Process {
 	if o.TTY && o.ConsoleSize != [2]uint{} {
 		p.ConsoleSize = &specs.Box{Height: o.ConsoleSize[0], Width: o.ConsoleSize[1]}
 	}
+	caps := first.Capabilities.Bounding
 	if o.Privileged {
-		p.Capabilities = capabilitySets(o.Available)
-		p.NoNewPrivileges = false
+		caps, p.NoNewPrivileges = o.Available, false
 	}
+	p.Capabilities = capabilitySets(caps, p.User.UID)
 	return &p
 }

@@ -74,10 +74,6 @@ func (b *builder) adapt(m specs.Mount) (specs.Mount, bool) {
 			size = defaultShmSize
 		}
 		m.Options = append(m.Options, "size="+strconv.FormatInt(size, 10))
-	case "/dev/mqueue":
-		if h.IpcMode.IsHost() {
-			return specs.Mount{Destination: m.Destination, Type: "bind", Source: m.Destination, Options: []string{"rbind", "rprivate"}}, true
-		}
 	case "/dev/pts":
 		if b.IDs != nil && b.IDs.Size <= 5 { // the group tty is not mapped
 			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "gid=5" })

@@ -33,7 +33,7 @@ func (b *builder) process() error {
 	if err != nil {
 		return err
 	}
-	p.Capabilities = capabilitySets(caps)
+	p.Capabilities = capabilitySets(caps, b.User.UID)
 	p.NoNewPrivileges = b.noNewPrivileges()
 	p.ApparmorProfile = b.apparmor()
 	if err := b.selinux(); err != nil {
@@ -111,8 +111,7 @@ func MergeEnv(base, changes []string) []string {
 		case !assigns:
 		case known:
 			env[i] = e
-		default:
-			at[k] = len(env)
+		default: // twice, if it is there twice: Docker's containers see the first one
 			env = append(env, e)
 		}
 	}
