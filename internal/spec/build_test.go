@@ -2,9 +2,11 @@ package spec
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
@@ -50,9 +52,17 @@ func build(t testing.TB, in Input) (doc []byte, warnings []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fast, err := Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	doc, err = json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var a, b any
+	if err := errors.Join(json.Unmarshal(fast, &a), json.Unmarshal(doc, &b)); err != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("Encode and json.Marshal do not agree, %v", err)
 	}
 	c, err := ocispec.Decode(doc)
 	if err != nil {

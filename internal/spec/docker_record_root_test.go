@@ -113,7 +113,7 @@ func merge(t *testing.T, into map[string]any, v any) {
 
 func writeJSON(t *testing.T, path string, v any) {
 	t.Helper()
-	b, err := json.MarshalIndent(v, "", " ")
+	b, err := json.Marshal(v)
 	if err == nil {
 		err = os.WriteFile(path, append(b, '\n'), 0o644)
 	}

@@ -22,15 +22,21 @@ func (b *builder) seccomp() error {
 		}
 		b.warn("seccomp is not enabled in your kernel, running container without default profile")
 		return nil
+	}
+	kind, load := "default", func() (*specs.LinuxSeccomp, error) { return defaultSeccomp(b.spec) }
+	switch {
 	case want != "" && want != "builtin":
-		if l.Seccomp, err = moby.LoadProfile(want, b.spec); err != nil {
-			return invalid(err.Error())
+		kind, load = "own "+want, func() (*specs.LinuxSeccomp, error) {
+			s, err := moby.LoadProfile(want, b.spec)
+			if err != nil {
+				return nil, invalid(err.Error())
+			}
+			return s, nil
 		}
 	case b.profile.dockerSeccomp:
-		l.Seccomp, err = moby.GetDefaultProfile(b.spec)
-	default:
-		l.Seccomp, err = defaultSeccomp(b.spec)
+		kind, load = "compat", func() (*specs.LinuxSeccomp, error) { return moby.GetDefaultProfile(b.spec) }
 	}
+	l.Seccomp, err = kept.get(profileKey(kind, b.spec.Process.Capabilities.Bounding), load)
 	return err
 }
 
