@@ -16,7 +16,7 @@ import (
 type View struct {
 	root *os.File
 	ids  *IDs
-	ns   *os.File // the mount namespace that root is in; nil: it is attached nowhere
+	ns   *linux.MountNS // that root is in; nil: it is attached nowhere
 	// ReadOnly says that the container's root is read-only to it: nothing is copied into it, though this process could.
 	ReadOnly bool
 }
@@ -32,7 +32,7 @@ func Running(pidfd, pid int, ids *IDs) (*View, error) {
 		return nil, fmt.Errorf("open the root of process %d: %w", pid, err)
 	}
 	root := os.NewFile(uintptr(fd), "root of process "+strconv.Itoa(pid))
-	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	ns, err := linux.OpenMountNS(pid)
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -69,14 +69,4 @@ func openIn(dir int, name string, flags uint64) (int, error) {
 		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
-}
-
-// Root is a descriptor of the container's root directory, for who looks something up in it. The
-// caller closes it.
-func (v *View) Root() (*os.File, error) {
-	fd, err := unix.FcntlInt(v.root.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	return os.NewFile(uintptr(fd), v.root.Name()), nil
 }
