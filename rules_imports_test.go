@@ -19,10 +19,11 @@ var layers = []struct {
 	{"cmd/hull", []string{"internal/cli"}},
 	{"cmd/hulld", []string{"internal/hulld"}},
 	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
-	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
+	{"internal/hulld", []string{"internal/server", "internal/network", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
 	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/metadata", nil},
+	{"internal/network", nil},
 	{"internal/events", nil},
 	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
 	{"internal/xz", nil},
