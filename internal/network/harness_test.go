@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/network/rtnl"
-	"golang.org/x/sys/unix"
 )
 
 const inside = "HULL_NETWORK_TEST"
@@ -239,4 +238,13 @@ func (b *bench) outside(name string) {
 	b.must(name, "ip link set lo up; ip link set eth0 up; ip addr add 192.0.2.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad; ip route add default via 192.0.2.1")
 }
 
-var _ = unix.AF_INET
+// openLink is the index of a device of the calling thread's namespace.
+func openLink(name string) (int, error) {
+	c, err := rtnl.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	l, err := c.Link(name)
+	return l.Index, err
+}
