@@ -38,10 +38,9 @@ type firewall struct {
 	queue   []*change
 	busy    bool
 
-	mu    sync.Mutex // orders transactions
-	live  bool       // the tables are in the kernel
-	guard bool
-	want  map[*nft.Set]map[string]string // key → data
+	mu   sync.Mutex                     // orders transactions
+	live bool                           // the tables are in the kernel
+	want map[*nft.Set]map[string]string // key → data
 }
 
 // change is what one caller wants added and removed.
@@ -213,7 +212,7 @@ func (f *firewall) plan(flags uint32, exists func(nft.Table) (bool, error)) (*nf
 		}
 		tx.AddTable(t, flags)
 	}
-	f.rules(&tx, f.tag, f.guard)
+	f.rules(&tx, f.tag)
 	for _, s := range f.sets() {
 		w := f.want[s]
 		elems := make([]nft.Elem, 0, len(w))

@@ -15,6 +15,7 @@ type tables struct {
 
 	// Of inet: names of bridges.
 	bridges  *nft.Set // all of ours
+	uplinks  *nft.Set // not ours: those that the host did not forward between until we made it forward
 	internal *nft.Set // without a way out
 	self     *nft.Set // (X, X) for each
 	icc      *nft.Set // (X, X) for those whose containers may speak with each other
@@ -39,6 +40,7 @@ func newTables(name string) *tables {
 		return &nft.Set{Table: table, Name: name, Key: key}
 	}
 	t.bridges = set(t.inet, "bridges", nft.IfName)
+	t.uplinks = set(t.inet, "uplinks", nft.IfName)
 	t.internal = set(t.inet, "internal", nft.IfName)
 	t.self = set(t.inet, "self", nft.IfName, nft.IfName)
 	t.icc = set(t.inet, "icc", nft.IfName, nft.IfName)
@@ -63,7 +65,7 @@ func newTables(name string) *tables {
 }
 
 func (t *tables) sets() []*nft.Set {
-	return []*nft.Set{t.bridges, t.internal, t.self, t.icc, t.masq[0], t.masq[1], t.open[0], t.open[1], t.own[0], t.own[1],
+	return []*nft.Set{t.bridges, t.uplinks, t.internal, t.self, t.icc, t.masq[0], t.masq[1], t.open[0], t.open[1], t.own[0], t.own[1],
 		t.any[0], t.any[1], t.at[0], t.at[1], t.direct[0], t.direct[1], t.api,
 		t.mac, t.src[0], t.src[1], t.loose}
 }
@@ -78,18 +80,17 @@ const (
 	protoICMPv6 = unix.IPPROTO_ICMPV6
 )
 
-// rules writes everything but the elements. tag begins the names of our devices. guard keeps the
-// host from forwarding between devices that are not ours, where we switched forwarding on.
-func (t *tables) rules(tx *nft.Tx, tag string, guard bool) {
+// rules writes everything but the elements. tag begins the names of our devices.
+func (t *tables) rules(tx *nft.Tx, tag string) {
 	for _, s := range t.sets() {
 		tx.AddSet(s)
 	}
-	t.packets(tx, guard)
+	t.packets(tx)
 	t.translation(tx)
 	t.frames(tx, tag)
 }
 
-func (t *tables) packets(tx *nft.Tx, guard bool) {
+func (t *tables) packets(tx *nft.Tx) {
 	rule := func(chain string, parts ...nft.Part) { tx.AddRule(t.inet, chain, parts...) }
 	hook := func(name, kind string, num uint32, prio int32) {
 		tx.AddChain(nft.Chain{Table: t.inet, Name: name, Hook: &nft.Hook{Type: kind, Num: num, Priority: prio}})
@@ -111,9 +112,7 @@ func (t *tables) packets(tx *nft.Tx, guard bool) {
 	hook("forward", "filter", nft.Forward, prioFilter)
 	rule("forward", nft.In(t.bridges, nft.IIfName), nft.Jump("from"))
 	rule("forward", nft.In(t.bridges, nft.OIfName), nft.Goto("to"))
-	if guard {
-		rule("forward", nft.NotIn(t.bridges, nft.IIfName), nft.Drop)
-	}
+	rule("forward", nft.In(t.uplinks, nft.IIfName), nft.In(t.uplinks, nft.OIfName), nft.Drop)
 
 	rule("from", nft.In(t.icc, nft.IIfName, nft.OIfName), nft.Accept)
 	rule("from", nft.In(t.internal, nft.IIfName), nft.Drop)

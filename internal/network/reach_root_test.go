@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"testing"
@@ -50,7 +51,8 @@ func TestRootReach(t *testing.T) {
 
 // bridgedHooks switches br_netfilter on or off in this namespace. It is false for a kernel without it.
 func bridgedHooks(t *testing.T, on string) bool {
-	err := os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte(on), 0)
+	err := errors.Join(os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte(on), 0),
+		os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-ip6tables", []byte(on), 0))
 	if err != nil {
 		t.Log("no br_netfilter here")
 	}

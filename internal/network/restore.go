@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/hull-dev/hull/internal/network/nft"
 	"github.com/hull-dev/hull/internal/network/rtnl"
 )
 
@@ -154,9 +154,9 @@ func (h *Host) sweep() error {
 	})
 }
 
-// ensureForwarding makes the host forward packets. When hulld was the one to switch it on, a rule
-// keeps the host from becoming a router between its other devices; a file remembers that until the
-// next boot.
+// ensureForwarding makes the host forward packets. When hulld was the one to switch it on, the host
+// goes on not to forward between the devices that it had then; a file remembers them until the next
+// boot. Devices that come later (of other engines, of virtual machines) are left alone.
 func (h *Host) ensureForwarding() error {
 	h.mu.Lock()
 	v6 := false
@@ -174,13 +174,39 @@ func (h *Host) ensureForwarding() error {
 	}
 	path := filepath.Join(h.cfg.DataDir, "forwarding")
 	if off {
-		if err := os.WriteFile(path, boot, 0o600); err != nil {
+		names := strings.TrimSpace(string(boot))
+		err := h.route(func(c *rtnl.Conn) error {
+			links, err := c.Links()
+			own := h.bridgeNames()
+			for _, l := range links {
+				if l.Name != "lo" && !own[l.Name] && l.Master == 0 {
+					names += "\n" + l.Name
+				}
+			}
 			return err
+		})
+		if err == nil {
+			err = os.WriteFile(path, []byte(names), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("noting the devices that the host does not forward between: %w", err)
 		}
 	}
 	noted, err := os.ReadFile(path)
-	h.fw.guard = !h.cfg.KeepForward && err == nil && slices.Equal(noted, boot)
-	return ignoreMissing(err)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	lines := strings.Split(string(noted), "\n")
+	if h.cfg.KeepForward || lines[0] != strings.TrimSpace(string(boot)) {
+		return nil
+	}
+	var list []entry
+	for _, name := range lines[1:] {
+		if validDevice(name) {
+			list = append(list, entry{h.fw.uplinks, nft.Elem{Key: nft.Join(name)}})
+		}
+	}
+	return h.fw.apply(list, nil)
 }
 
 // retryPause is how long the watch waits after it failed to put the rules back.

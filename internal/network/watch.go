@@ -17,27 +17,56 @@ func (h *Host) watch(ctx context.Context) {
 		return
 	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
+	// Two goroutines, so that a flush, which is told in many messages, is answered once.
+	touched := make(chan struct{}, 1)
+	h.bg.Go(func() { h.putBack(ctx, touched) })
 	for ctx.Err() == nil {
-		touched := false
-		err := l.Next(func(m nl.Header, p []byte) { touched = touched || h.fw.foreign(m, p) })
+		hit := false
+		err := l.Next(func(m nl.Header, p []byte) { hit = hit || h.fw.foreign(m, p) })
 		switch {
 		case errors.Is(err, nl.ErrLost):
-			touched = true
+			hit = true
 		case err != nil && ctx.Err() == nil:
 			h.log.Error("watching the rules of the networks", "error", err)
 			time.Sleep(retryPause)
 		}
-		for touched && ctx.Err() == nil {
-			h.log.Warn("the rules of the networks were changed by another program: putting them back")
-			if err := h.fw.replace(); err != nil {
-				h.log.Error("putting the rules of the networks back", "error", err)
-				time.Sleep(retryPause)
-				continue
+		if hit {
+			select {
+			case touched <- struct{}{}:
+			default:
 			}
-			break
 		}
 	}
 }
+
+// putBack writes the rules anew whenever somebody touched them: soon after the last message about
+// that, and not more than settlePause later.
+func (h *Host) putBack(ctx context.Context, touched <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-touched:
+		}
+		h.log.Warn("the rules of the networks were changed by another program: putting them back")
+		time.Sleep(settlePause)
+		for ctx.Err() == nil {
+			select {
+			case <-touched:
+			default:
+			}
+			if err := h.fw.replace(); err == nil {
+				break
+			} else {
+				h.log.Error("putting the rules of the networks back", "error", err)
+			}
+			time.Sleep(retryPause)
+		}
+	}
+}
+
+// settlePause lets another program finish what it does to the rules.
+const settlePause = 5 * time.Millisecond
 
 // foreign says whether a notification tells of a change of our tables that we did not make. All
 // messages about tables and what is in them begin with the header of nfnetlink and name the table

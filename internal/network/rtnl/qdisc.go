@@ -59,11 +59,11 @@ func (p *Plan) Unrate(index int, name string) {
 func (p *Plan) IFB(name, alias string) {
 	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s up type ifb", name)
 	p.b.Str(unix.IFLA_IFNAME, name)
-	p.b.Str(unix.IFLA_IFALIAS, alias)
 	p.b.Nest(unix.IFLA_LINKINFO)
 	p.b.Str(unix.IFLA_INFO_KIND, "ifb")
 	p.b.Up()
 	p.b.End()
+	p.Alias(name, alias)
 }
 
 // Through sends all that comes in by a device through an IFB.

@@ -137,14 +137,22 @@ func (p *Plan) mtu(mtu int) {
 
 // Bridge makes a bridge and sets it up.
 func (p *Plan) Bridge(name string, mac []byte, mtu int, alias string) {
-	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s mtu %d address %x up type bridge alias %q", name, mtu, mac, alias)
+	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s mtu %d address %x up type bridge", name, mtu, mac)
 	p.b.Str(unix.IFLA_IFNAME, name)
 	p.mtu(mtu)
 	p.b.Attr(unix.IFLA_ADDRESS, mac)
-	p.b.Str(unix.IFLA_IFALIAS, alias)
 	p.b.Nest(unix.IFLA_LINKINFO)
 	p.b.Str(unix.IFLA_INFO_KIND, "bridge")
 	p.b.Up()
+	p.b.End()
+	p.Alias(name, alias)
+}
+
+// Alias gives a device a remark. (A device that is being made does not take one.)
+func (p *Plan) Alias(name, alias string) {
+	p.begin(unix.RTM_NEWLINK, 0, ifinfo(0, 0, 0), "link set %s alias %q", name, alias)
+	p.b.Str(unix.IFLA_IFNAME, name)
+	p.b.Str(unix.IFLA_IFALIAS, alias)
 	p.b.End()
 }
 
@@ -173,10 +181,9 @@ func (p *Plan) Macvlan(kind, name string, parent int, mode uint32, mtu, netns in
 
 // VLAN makes a device for one VLAN of a parent (eth0.10) and sets it up.
 func (p *Plan) VLAN(name string, parent int, id uint16, alias string) {
-	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s link %d up type vlan id %d alias %q", name, parent, id, alias)
+	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s link %d up type vlan id %d", name, parent, id)
 	p.b.Str(unix.IFLA_IFNAME, name)
 	p.b.U32(unix.IFLA_LINK, uint32(parent))
-	p.b.Str(unix.IFLA_IFALIAS, alias)
 	p.b.Nest(unix.IFLA_LINKINFO)
 	p.b.Str(unix.IFLA_INFO_KIND, "vlan")
 	p.b.Nest(unix.IFLA_INFO_DATA)
@@ -184,6 +191,7 @@ func (p *Plan) VLAN(name string, parent int, id uint16, alias string) {
 	p.b.Up()
 	p.b.Up()
 	p.b.End()
+	p.Alias(name, alias)
 }
 
 // Isolate keeps a bridge's port from speaking with its other isolated ports.
