@@ -310,27 +310,30 @@ func (h *Host) connect(b *sandbox, s *state, e *Endpoint) error {
 // after a second.
 func (h *Host) settlePort(s *state, e *Endpoint) error {
 	return h.route(func(c *rtnl.Conn) error {
-		l, err := c.Link(e.HostInterface)
+		// The bridge too: it has carrier since it has a port.
+		list, err := c.Named(e.HostInterface, s.Bridge)
 		if err != nil {
 			return err
 		}
 		var p rtnl.Plan
 		if !s.set.icc {
 			// Containers of a network without icc do not even share a wire.
-			p.Isolate(l.Index, l.Name)
+			p.Isolate(list[0].Index, e.HostInterface)
 		}
 		if len(e.Bindings) > 0 && bridgeNetfilter() {
-			p.Hairpin(l.Index, l.Name)
+			p.Hairpin(list[0].Index, e.HostInterface)
 		}
 		if !p.Empty() {
 			if err := c.Apply(&p); err != nil {
 				return err
 			}
 		}
-		// Linux before 6.8 tells its users some time later.
-		for try := 0; !l.Ready && try < 20; try++ {
-			time.Sleep(time.Millisecond)
-			if l, err = c.Link(e.HostInterface); err != nil {
+		// The order of the two matters, and Linux before 6.8 takes its time.
+		for try := 0; !(list[0].Ready && list[1].Ready) && try < 20; try++ {
+			if try > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if list, err = c.Named(e.HostInterface, s.Bridge); err != nil {
 				return err
 			}
 		}

@@ -91,8 +91,7 @@ func (s *Socket) Do(b *Batch) error {
 	if b.seqs == 0 {
 		return nil
 	}
-	first := s.number(b)
-	return s.exchange(b, func(h Header) bool { return h.Seq == first+uint32(b.seqs)-1 }, first, nil)
+	return s.Ask(b, nil)
 }
 
 // Commit sends a batch of which only message `last` (an index) has NLM_F_ACK, as nfnetlink's
@@ -102,10 +101,17 @@ func (s *Socket) Commit(b *Batch, last int) error {
 	return s.exchange(b, func(h Header) bool { return h.Seq == first+uint32(last) }, first, nil)
 }
 
+// Ask is Do for requests that are answered by messages, for which it calls each.
+func (s *Socket) Ask(b *Batch, each func(h Header, payload []byte)) error {
+	first := s.number(b)
+	last := first + uint32(b.seqs) - 1
+	return s.exchange(b, func(h Header) bool { return h.Seq == last }, first, each)
+}
+
 // Dump sends one message with NLM_F_DUMP and calls each for the messages of the answer.
 func (s *Socket) Dump(b *Batch, each func(h Header, payload []byte)) error {
 	first := s.number(b)
-	return s.exchange(b, func(h Header) bool { return false }, first, each)
+	return s.exchange(b, func(h Header) bool { return true }, first, each)
 }
 
 func (s *Socket) exchange(b *Batch, last func(Header) bool, first uint32, each func(Header, []byte)) error {
@@ -131,7 +137,7 @@ func (s *Socket) exchange(b *Batch, last func(Header) bool, first uint32, each f
 					e.Index = int(h.Seq - first)
 					worst = e
 				}
-				done = done || last(h) || each != nil
+				done = done || last(h)
 				// An error about the first message of a transaction is about the whole of it.
 				done = done || worst != nil && worst.Index == 0
 			case unix.NLMSG_DONE:
@@ -139,7 +145,6 @@ func (s *Socket) exchange(b *Batch, last func(Header) bool, first uint32, each f
 			default:
 				if each != nil {
 					each(h, p)
-					done = done || h.Flags&unix.NLM_F_MULTI == 0
 				}
 			}
 		})

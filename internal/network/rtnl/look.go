@@ -43,23 +43,38 @@ var ErrNoLink = errors.New("no such network device")
 
 // Link finds a device by its name.
 func (c *Conn) Link(name string) (Link, error) {
+	list, err := c.Named(name)
+	if err != nil {
+		return Link{}, err
+	}
+	return list[0], nil
+}
+
+// Named finds devices by their names, all in one exchange. On Linux 6.8 and newer what the kernel
+// still has to do for a device that has come up is done then.
+func (c *Conn) Named(names ...string) ([]Link, error) {
 	var b nl.Batch
-	b.Begin(unix.RTM_GETLINK, unix.NLM_F_ACK, ifinfo(0, 0, 0)...)
-	b.Str(unix.IFLA_IFNAME, name)
-	b.End()
-	var l Link
-	err := c.s.Dump(&b, func(h nl.Header, p []byte) {
-		if h.Kind == unix.RTM_NEWLINK {
-			l, _ = parseLink(p)
+	for _, name := range names {
+		b.Begin(unix.RTM_GETLINK, unix.NLM_F_ACK, ifinfo(0, 0, 0)...)
+		b.Str(unix.IFLA_IFNAME, name)
+		b.End()
+	}
+	list := make([]Link, 0, len(names))
+	err := c.s.Ask(&b, func(h nl.Header, p []byte) {
+		if l, ok := parseLink(p); ok && h.Kind == unix.RTM_NEWLINK {
+			list = append(list, l)
 		}
 	})
+	var e *nl.Error
 	switch {
-	case errors.Is(err, unix.ENODEV), err == nil && l.Index == 0:
-		return l, fmt.Errorf("%s: %w", name, ErrNoLink)
+	case errors.As(err, &e) && e.Errno == unix.ENODEV:
+		return nil, fmt.Errorf("%s: %w", names[e.Index], ErrNoLink)
 	case err != nil:
-		return l, fmt.Errorf("looking for the network device %s: %w", name, err)
+		return nil, fmt.Errorf("looking for the network devices %q: %w", names, err)
+	case len(list) != len(names):
+		return nil, fmt.Errorf("looking for the network devices %q: the kernel told of %d", names, len(list))
 	}
-	return l, nil
+	return list, nil
 }
 
 // Links are all devices.
