@@ -24,7 +24,7 @@ func BenchmarkRootAttach(b *testing.B) {
 				time.Sleep(60 * time.Millisecond)
 				name := fmt.Sprint("new", ports, i)
 				t0 := time.Now()
-				f, err := h.h.NewNetNS(ctx(b), id(name))
+				f, err := h.h.NewNetNS(ctx(b), id(name), true)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -47,6 +47,12 @@ func (h *Host) Attach(ctx context.Context, req EndpointRequest) (_ *Endpoint, er
 		}
 	}()
 	undo = append(undo, func() { h.unregister(b, s, e) })
+	if s.Driver != "bridge" && b.ns.spare != nil { // against what NewNetNS was told
+		if err := h.unplug(b, &Endpoint{HostInterface: b.ns.spare.host}); err != nil {
+			return nil, err
+		}
+		b.ns.spare = nil
+	}
 	if s.Driver == "bridge" {
 		// Elements before the device: what it sends first is judged already.
 		if err := h.publishAll(s, e, req.Ports); err != nil {
@@ -112,7 +118,9 @@ func (h *Host) register(b *sandbox, req EndpointRequest) (*state, *Endpoint, err
 		e.MAC = net.HardwareAddr(macOf(e.IPv4.Addr(), e.IPv6.Addr(), bridgeSalt(e.ID))).String()
 	}
 	if s.Driver == "bridge" {
-		e.HostInterface = h.tag + e.ID[:11]
+		if e.HostInterface = h.tag + e.ID[:11]; b.ns.spare != nil {
+			e.HostInterface = b.ns.spare.host
+		}
 	}
 	s.endpoints[e.ID] = e
 	b.endpoints = append(b.endpoints, e)
@@ -276,33 +284,63 @@ func linkLocal(mac net.HardwareAddr) netip.Addr {
 
 // connect makes an endpoint's devices, addresses and routes. The caller has b.plumb.
 func (h *Host) connect(b *sandbox, s *state, e *Endpoint) error {
-	if err := h.ipv6Default(b, e.IPv6.IsValid() || slices.ContainsFunc(e.LinkLocal, netip.Addr.Is6)); err != nil {
-		return err
+	ahead := b.ns.spare
+	if ahead != nil && ahead.host != e.HostInterface {
+		ahead = nil
+	} else {
+		b.ns.spare = nil
 	}
-	if err := h.makeDevice(b, s, e); err != nil {
-		return err
-	}
-	l, err := b.ns.route.Link(e.Interface)
-	if err != nil {
-		return errors.Join(err, h.unplug(b, e))
-	}
-	var p rtnl.Plan
-	p.Up(l.Index, e.Interface)
-	for _, a := range e.addresses() {
-		p.Address(l.Index, e.Interface, a)
-	}
-	h.mu.Lock()
-	b.defaultRoutes(&p, e, l.Index)
-	h.mu.Unlock()
-	p.Settle(l.Index, e.Interface)
-	err = b.ns.route.Apply(&p)
-	if err == nil && e.HostInterface != "" {
-		err = h.settlePort(s, e)
-	}
+	err := h.plug(b, s, e, ahead)
 	if err != nil {
 		return errors.Join(err, h.unplug(b, e))
 	}
 	return nil
+}
+
+func (h *Host) plug(b *sandbox, s *state, e *Endpoint, ahead *spare) error {
+	v6 := e.IPv6.IsValid() || slices.ContainsFunc(e.LinkLocal, netip.Addr.Is6)
+	if err := h.ipv6Default(b, v6, ahead); err != nil {
+		return err
+	}
+	if err := h.makeDevice(b, s, e, ahead); err != nil {
+		return err
+	}
+	var p rtnl.Plan
+	var inner int
+	if ahead != nil {
+		mac, _ := net.ParseMAC(e.MAC)
+		if inner = ahead.inner; e.Interface != spareName {
+			p.Rename(inner, spareName, e.Interface)
+		}
+		p.MAC(inner, e.Interface, mac)
+		s.dev.Lock()
+		mtu := s.mtu
+		s.dev.Unlock()
+		if mtu != defaultMTU {
+			p.MTU(inner, e.Interface, mtu)
+		}
+	} else {
+		l, err := b.ns.route.Link(e.Interface)
+		if err != nil {
+			return err
+		}
+		inner = l.Index
+	}
+	p.Up(inner, e.Interface)
+	for _, a := range e.addresses() {
+		p.Address(inner, e.Interface, a)
+	}
+	h.mu.Lock()
+	b.defaultRoutes(&p, e, inner)
+	h.mu.Unlock()
+	p.Settle(inner, e.Interface)
+	if err := b.ns.route.Apply(&p); err != nil {
+		return err
+	}
+	if e.HostInterface == "" {
+		return nil
+	}
+	return h.settlePort(s, e)
 }
 
 // settlePort finishes the host's end of an endpoint's device and waits until the bridge sends
@@ -364,25 +402,30 @@ func (e *Endpoint) addresses() (list []netip.Prefix) {
 	return list
 }
 
-// ipv6Default says whether the next device in a namespace gets IPv6. In a network without it a
-// container has no IPv6 address there, not even a link-local one (CVE-2024-32473).
-func (h *Host) ipv6Default(b *sandbox, on bool) error {
-	if on == b.ns.ipv6 {
+// ipv6Default says whether the next device in a namespace, or the one that was made ahead, gets
+// IPv6. In a network without it a container has no IPv6 address there, not even a link-local one
+// (CVE-2024-32473).
+func (h *Host) ipv6Default(b *sandbox, on bool, ahead *spare) error {
+	name := "default"
+	if ahead != nil {
+		name = spareName
+	}
+	if ahead != nil && !on || ahead == nil && on == b.ns.ipv6 {
 		return nil
 	}
 	off := "1"
 	if on {
 		off = "0"
 	}
-	err := rtnl.Inside(int(b.ns.file.Fd()), func() error { return sysctl("ipv6/conf/default/disable_ipv6", off) })
-	if err == nil {
+	err := rtnl.Inside(int(b.ns.file.Fd()), func() error { return sysctl("ipv6/conf/"+name+"/disable_ipv6", off) })
+	if err == nil && ahead == nil {
 		b.ns.ipv6 = on
 	}
 	return err
 }
 
 // makeDevice makes an endpoint's device in its namespace, and the other end.
-func (h *Host) makeDevice(b *sandbox, s *state, e *Endpoint) error {
+func (h *Host) makeDevice(b *sandbox, s *state, e *Endpoint, ahead *spare) error {
 	mac, _ := net.ParseMAC(e.MAC)
 	if s.Driver != "bridge" {
 		return h.route(func(c *rtnl.Conn) error {
@@ -400,11 +443,14 @@ func (h *Host) makeDevice(b *sandbox, s *state, e *Endpoint) error {
 	}
 	plug := func() error {
 		s.dev.Lock()
-		v := rtnl.Veth{Name: e.HostInterface, Bridge: s.index, MTU: s.mtu, Peer: e.Interface, NetNS: int(b.ns.file.Fd()), MAC: mac}
+		index, mtu := s.index, s.mtu
 		s.dev.Unlock()
 		return h.route(func(c *rtnl.Conn) error {
 			var p rtnl.Plan
-			p.Veth(v)
+			if ahead == nil {
+				p.Veth(e.HostInterface, e.Interface, int(b.ns.file.Fd()), mtu, mac)
+			}
+			p.Plug(e.HostInterface, index, mtu, h.ipv6 && mtu >= minIPv6MTU)
 			return c.Apply(&p)
 		})
 	}
@@ -415,7 +461,10 @@ func (h *Host) makeDevice(b *sandbox, s *state, e *Endpoint) error {
 		again := h.ensureBridge(s)
 		s.dev.Unlock()
 		if again == nil {
-			err = errors.Join(h.unplug(b, e), plug())
+			if ahead == nil {
+				again = h.unplug(b, e)
+			}
+			err = errors.Join(again, plug())
 		}
 	}
 	if errors.Is(err, unix.EXFULL) || errors.Is(err, unix.ENOSPC) {
@@ -460,6 +509,9 @@ func (b *sandbox) gatewayEndpoint(six bool) (best *Endpoint) {
 	}
 	return best
 }
+
+// minIPv6MTU is the least that IPv6 takes, in bytes (RFC 8200).
+const minIPv6MTU = 1280
 
 // unplug removes an endpoint's device while its namespace lives.
 func (h *Host) unplug(b *sandbox, e *Endpoint) error {

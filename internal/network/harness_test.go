@@ -97,7 +97,7 @@ func id(name string) string { return fmt.Sprintf("%-64s", name)[:64] }
 // container makes a namespace and attaches it to networks.
 func (b *bench) container(name string, reqs ...EndpointRequest) []*Endpoint {
 	b.t.Helper()
-	ns, err := b.h.NewNetNS(ctx(b.t), id(name))
+	ns, err := b.h.NewNetNS(ctx(b.t), id(name), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -230,11 +230,11 @@ func (b *bench) outside(name string) {
 	}
 	defer c.Close()
 	var p rtnl.Plan
-	p.Veth(rtnl.Veth{Name: "wan", Peer: "eth0", NetNS: int(ns.Fd())})
+	p.Veth("wan", "eth0", int(ns.Fd()), 0, nil)
 	if err := c.Apply(&p); err != nil {
 		b.t.Fatal(err)
 	}
-	sh(b.t, "ip addr add 192.0.2.1/24 dev wan; ip addr add 2001:db8::1/64 dev wan nodad")
+	sh(b.t, "ip link set wan up; ip addr add 192.0.2.1/24 dev wan; ip addr add 2001:db8::1/64 dev wan nodad")
 	b.must(name, "ip link set lo up; ip link set eth0 up; ip addr add 192.0.2.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad; ip route add default via 192.0.2.1")
 }
 

@@ -49,6 +49,7 @@ type Host struct {
 	stop  context.CancelFunc
 	bg    sync.WaitGroup
 
+	ipv6    bool          // the kernel has it
 	ready   chan *netns   // prepared network namespaces
 	refill  chan struct{} // asks for more
 	running context.Context
@@ -98,6 +99,8 @@ func Open(cfg Config) (*Host, error) {
 		h.tag = "hv" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:2])[:2])
 	}
 	h.dns.init(h)
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	h.ipv6 = err == nil
 	if err := h.load(); err != nil {
 		return nil, err
 	}

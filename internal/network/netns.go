@@ -2,6 +2,8 @@ package network
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +23,14 @@ type netns struct {
 	route *rtnl.Conn // in it
 	ipv6  bool       // new devices in it have IPv6
 	names *nameSockets
+	spare *spare // a pair of devices that no endpoint has yet; taken with plumb held
+}
+
+// spare is a pair of devices that was made ahead, which is the dearest part of connecting a
+// container: both down, the outer one on no bridge, the inner one called eth0.
+type spare struct {
+	host  string
+	inner int // index
 }
 
 func (n *netns) close() {
@@ -191,12 +201,17 @@ func newSandbox(container string, ns *netns) *sandbox {
 
 func (b *sandbox) closeAll() { b.ns.close() }
 
-// NewNetNS gives a container a network namespace, a prepared one if there is. The caller closes the
+// NewNetNS gives a container a network namespace, a prepared one if there is. bridged says that it
+// will be attached to a bridge network first: a device waits for it then. The caller closes the
 // descriptor; the namespace is given back by [Host.Release].
-func (h *Host) NewNetNS(ctx context.Context, container string) (*os.File, error) {
+func (h *Host) NewNetNS(ctx context.Context, container string, bridged bool) (*os.File, error) {
 	var ns *netns
+	ready := h.ready
+	if !bridged {
+		ready = nil
+	}
 	select {
-	case ns = <-h.ready:
+	case ns = <-ready:
 		select {
 		case h.refill <- struct{}{}:
 		default:
@@ -226,6 +241,29 @@ func (h *Host) NewNetNS(ctx context.Context, container string) (*os.File, error)
 	return os.NewFile(uintptr(fd), "netns"), nil
 }
 
+// makeSpare makes a pair of devices for a namespace that waits.
+func (h *Host) makeSpare(n *netns) error {
+	var id [6]byte
+	rand.Read(id[:])
+	name := h.tag + hex.EncodeToString(id[:])[:11]
+	err := h.route(func(c *rtnl.Conn) error {
+		var p rtnl.Plan
+		p.Veth(name, spareName, int(n.file.Fd()), 0, nil)
+		return c.Apply(&p)
+	})
+	if err != nil {
+		return err
+	}
+	l, err := n.route.Link(spareName)
+	if err == nil {
+		n.spare = &spare{name, l.Index}
+	}
+	return err
+}
+
+// spareName is what most containers call their first device.
+const spareName = "eth0"
+
 func makeNetNS() (*netns, error) {
 	f, err := rtnl.NewNetNS()
 	if err != nil {
@@ -250,6 +288,9 @@ func (h *Host) keepReady(ctx context.Context) {
 			if err != nil {
 				h.log.Warn("preparing a network namespace", "error", err)
 				break
+			}
+			if err := h.makeSpare(ns); err != nil {
+				h.log.Warn("preparing a pair of devices", "error", err)
 			}
 			h.ready <- ns // only this goroutine adds, so there is room
 		}

@@ -85,6 +85,9 @@ const (
 	bridgePortHairpin  = 4  // IFLA_BRPORT_MODE
 	bridgePortIsolated = 33 // IFLA_BRPORT_ISOLATED
 
+	inet6AddrGenMode = 8 // IFLA_INET6_ADDR_GEN_MODE
+	addrGenNone      = 1 // IN6_ADDR_GEN_MODE_NONE
+
 	macvlanMode        = 1 // IFLA_MACVLAN_MODE
 	ipvlanMode         = 1 // IFLA_IPVLAN_MODE
 	ipvlanFlags        = 2 // IFLA_IPVLAN_FLAGS
@@ -93,39 +96,43 @@ const (
 	create      uint16 = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 )
 
-// Veth is a pair of devices: one in this namespace, joined to a bridge, the other in NetNS.
-type Veth struct {
-	Name   string
-	Bridge int // index; 0 for none
-	MTU    int // 0 for the kernel's default
-
-	Peer  string
-	NetNS int // descriptor
-	MAC   []byte
-}
-
-// Veth makes a pair, the outer end up. The kernel does not take a peer that is up (it has none yet).
-func (p *Plan) Veth(v Veth) {
-	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link add %s mtu %d master %d up type veth peer %s address %x netns", v.Name, v.MTU, v.Bridge, v.Peer, v.MAC)
-	p.b.Str(unix.IFLA_IFNAME, v.Name)
-	p.mtu(v.MTU)
-	if v.Bridge != 0 {
-		p.b.U32(unix.IFLA_MASTER, uint32(v.Bridge))
-	}
+// Veth makes a pair of devices, both down: name in this namespace, peer in another, which a
+// descriptor names. mac, for the peer, may be nil.
+func (p *Plan) Veth(name, peer string, netns, mtu int, mac []byte) {
+	p.begin(unix.RTM_NEWLINK, create, ifinfo(0, 0, 0), "link add %s mtu %d type veth peer %s address %x netns", name, mtu, peer, mac)
+	p.b.Str(unix.IFLA_IFNAME, name)
+	p.mtu(mtu)
 	p.b.Nest(unix.IFLA_LINKINFO)
 	p.b.Str(unix.IFLA_INFO_KIND, "veth")
 	p.b.Nest(unix.IFLA_INFO_DATA)
 	p.b.Nest(vethInfoPeer)
 	p.b.Raw(ifinfo(0, 0, 0))
-	p.b.Str(unix.IFLA_IFNAME, v.Peer)
-	p.mtu(v.MTU)
-	if len(v.MAC) > 0 {
-		p.b.Attr(unix.IFLA_ADDRESS, v.MAC)
+	p.b.Str(unix.IFLA_IFNAME, peer)
+	p.mtu(mtu)
+	if len(mac) > 0 {
+		p.b.Attr(unix.IFLA_ADDRESS, mac)
 	}
-	p.b.U32(unix.IFLA_NET_NS_FD, uint32(v.NetNS))
+	p.b.U32(unix.IFLA_NET_NS_FD, uint32(netns))
 	p.b.Up()
 	p.b.Up()
 	p.b.Up()
+	p.b.End()
+}
+
+// Plug joins a device to a bridge and sets it up. With quiet it gets no IPv6 address of its own,
+// which a bridge's port needs for nothing.
+func (p *Plan) Plug(name string, bridge, mtu int, quiet bool) {
+	p.begin(unix.RTM_NEWLINK, 0, ifinfo(0, unix.IFF_UP, unix.IFF_UP), "link set %s mtu %d master %d up", name, mtu, bridge)
+	p.b.Str(unix.IFLA_IFNAME, name)
+	p.mtu(mtu)
+	p.b.U32(unix.IFLA_MASTER, uint32(bridge))
+	if quiet {
+		p.b.Nest(unix.IFLA_AF_SPEC)
+		p.b.Nest(unix.AF_INET6)
+		p.b.U8(inet6AddrGenMode, addrGenNone)
+		p.b.Up()
+		p.b.Up()
+	}
 	p.b.End()
 }
 
@@ -215,6 +222,20 @@ func (p *Plan) port(index int, name, word string, attr uint16) {
 // then the device drops what is sent (rtnl_getlink, Linux 6.8).
 func (p *Plan) Settle(index int, name string) {
 	p.begin(unix.RTM_GETLINK, 0, ifinfo(index, 0, 0), "link show %s", name)
+	p.b.End()
+}
+
+// MAC changes the MAC address of a device.
+func (p *Plan) MAC(index int, name string, mac []byte) {
+	p.begin(unix.RTM_NEWLINK, 0, ifinfo(index, 0, 0), "link set %s address %x", name, mac)
+	p.b.Attr(unix.IFLA_ADDRESS, mac)
+	p.b.End()
+}
+
+// Rename gives a device that is down another name.
+func (p *Plan) Rename(index int, from, to string) {
+	p.begin(unix.RTM_NEWLINK, 0, ifinfo(index, 0, 0), "link set %s name %s", from, to)
+	p.b.Str(unix.IFLA_IFNAME, to)
 	p.b.End()
 }
 
