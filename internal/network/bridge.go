@@ -193,7 +193,10 @@ func (h *Host) bridgeSysctls(s *state) error {
 		off = "0"
 	}
 	// route_localnet lets the host use ports that are published on 127.0.0.1; the rules guard it.
+	// Nobody else can have its addresses, and it asks for its neighbours with the one that the kernel
+	// would look for duplicates of first.
 	return errors.Join(
+		sysctl("ipv6/conf/"+s.Bridge+"/accept_dad", "0"),
 		sysctl("ipv6/conf/"+s.Bridge+"/disable_ipv6", off),
 		sysctl("ipv6/conf/"+s.Bridge+"/accept_ra", "0"),
 		sysctl("ipv4/conf/"+s.Bridge+"/route_localnet", "1"),

@@ -30,6 +30,7 @@ func DefaultPools() []Pool {
 type claim struct {
 	prefix netip.Prefix
 	by     string
+	route  bool // of the host, not a network of ours
 }
 
 // routeClaims are the host's routes, default routes aside, as ranges in use. own are devices of ours, by index.
@@ -43,7 +44,7 @@ func routeClaims(routes []rtnl.Route, names map[int]string, own func(dev string)
 		if dev != "" {
 			by += " dev " + dev
 		}
-		claims = append(claims, claim{r.Dst.Masked(), by})
+		claims = append(claims, claim{r.Dst.Masked(), by, true})
 	}
 	return claims
 }

@@ -26,17 +26,17 @@ func TestPools(t *testing.T) {
 			t.Fatalf("%s was given twice", p)
 		}
 		seen[p] = true
-		claims = append(claims, claim{p, "network"})
+		claims = append(claims, claim{p, "network", false})
 	}
 	if n != 15*64+64 {
 		t.Errorf("the pools have %d networks", n)
 	}
 	// A wide claim is stepped over at once.
-	p, err := fromPools([]Pool{{prefix("10.0.0.0/8"), 30}}, []claim{{prefix("10.0.0.0/9"), "a VPN"}, {prefix("10.128.0.0/30"), "x"}})
+	p, err := fromPools([]Pool{{prefix("10.0.0.0/8"), 30}}, []claim{{prefix("10.0.0.0/9"), "a VPN", true}, {prefix("10.128.0.0/30"), "x", true}})
 	if err != nil || p != prefix("10.128.0.4/30") {
 		t.Errorf("%s %v", p, err)
 	}
-	if _, err := fromPools([]Pool{{prefix("255.255.255.0/24"), 25}}, []claim{{prefix("255.255.255.0/24"), "all of it"}}); err == nil || !strings.Contains(err.Error(), "all of it") {
+	if _, err := fromPools([]Pool{{prefix("255.255.255.0/24"), 25}}, []claim{{prefix("255.255.255.0/24"), "all of it", true}}); err == nil || !strings.Contains(err.Error(), "all of it") {
 		t.Errorf("at the end of the addresses: %v", err)
 	}
 	if _, err := fromPools([]Pool{{prefix("10.0.0.0/24"), 16}}, nil); err == nil {

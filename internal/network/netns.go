@@ -74,7 +74,7 @@ func prepare(file *os.File, names bool) (n *netns, err error) {
 		if err := n.route.Apply(&p); err != nil {
 			return err
 		}
-		if err := errors.Join(sysctl("ipv6/conf/default/disable_ipv6", "1"), sysctl("ipv6/conf/default/accept_ra", "0")); err != nil {
+		if err := errors.Join(sysctl("ipv6/conf/default/disable_ipv6", "1"), sysctl("ipv6/conf/default/accept_ra", "0"), sysctl("ipv6/conf/default/accept_dad", "0")); err != nil {
 			return fmt.Errorf("preparing IPv6 in the network namespace: %w", err)
 		}
 		if names {

@@ -155,7 +155,7 @@ func (h *Host) settleAndRegister(n *Network, set settings, claims []claim) (*sta
 		for _, sub := range other.Subnets {
 			// Networks on a parent device live outside: two of them may share a range.
 			if n.Driver == "bridge" || other.Driver == "bridge" {
-				claims = append(claims, claim{sub.Prefix, "network " + other.Name})
+				claims = append(claims, claim{sub.Prefix, "network " + other.Name, false})
 			}
 		}
 	}
@@ -208,11 +208,14 @@ func (h *Host) settleSubnet(n *Network, set settings, sub Subnet, claims []claim
 	if err != nil || !given || n.Driver != "bridge" {
 		return sub, err
 	}
-	if c := overlapping(sub.Prefix, claims); c != nil {
-		if c.prefix.Bits() < sub.Prefix.Bits() && c.prefix.Addr().Is4() == sub.Prefix.Addr().Is4() && c.by[0] == 't' {
+	for _, c := range claims {
+		if !c.prefix.Overlaps(sub.Prefix) {
+			continue
+		}
+		if c.route && c.prefix.Bits() < sub.Prefix.Bits() {
 			// A part of a wide route: the network takes it out of that.
 			n.Warnings = append(n.Warnings, fmt.Sprintf("subnet %s lies within %s: those addresses are reached through the network now", sub.Prefix, c.by))
-			return sub, nil
+			continue
 		}
 		return sub, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("invalid pool request: Pool overlaps with other one on this address space: %s overlaps with %s, %s", sub.Prefix, c.prefix, c.by))
 	}
