@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -136,11 +137,15 @@ func (h *Host) makeBridge(c *rtnl.Conn, s *state) (rtnl.Link, error) {
 	}
 	var p rtnl.Plan
 	// A MAC address of its own: a bridge without one changes it with its ports.
-	p.Bridge(s.Bridge, macOf(netip.Addr{}, netip.Addr{}, bridgeSalt(s.ID)), mtu, h.alias(s.ID))
+	p.Bridge(s.Bridge, s.bridgeMAC(), mtu, h.alias(s.ID))
 	if err := c.Apply(&p); err != nil {
 		return rtnl.Link{}, err
 	}
 	return c.Link(s.Bridge)
+}
+
+func (s *state) bridgeMAC() net.HardwareAddr {
+	return macOf(netip.Addr{}, netip.Addr{}, bridgeSalt(s.ID))
 }
 
 func bridgeSalt(id string) (n uint32) {
@@ -172,7 +177,8 @@ func uplinkMTU(c *rtnl.Conn) int {
 	return mtu
 }
 
-// bridgeAddresses are the addresses of the bridge: the gateways.
+// bridgeAddresses are the addresses of the bridge: the gateways, and with IPv6 the link-local one that
+// the kernel would make itself, somewhat later: the first question for a neighbour comes from it.
 func (s *state) bridgeAddresses() (list []netip.Prefix) {
 	for _, sub := range s.Subnets {
 		off := s.set.mode4 == modeIsolated || s.set.noGateway4
@@ -181,6 +187,9 @@ func (s *state) bridgeAddresses() (list []netip.Prefix) {
 		}
 		if sub.Gateway.IsValid() && !off {
 			list = append(list, netip.PrefixFrom(sub.Gateway, sub.Prefix.Bits()))
+			if sub.Gateway.Is6() {
+				list = append(list, netip.PrefixFrom(linkLocal(s.bridgeMAC()), 64))
+			}
 		}
 	}
 	return list

@@ -392,6 +392,9 @@ func (e *Endpoint) addresses() (list []netip.Prefix) {
 			list = append(list, a)
 		}
 	}
+	if mac, err := net.ParseMAC(e.MAC); err == nil && e.IPv6.IsValid() && e.HostInterface != "" {
+		list = append(list, netip.PrefixFrom(linkLocal(mac), 64)) // at once, not when the kernel gets round to it
+	}
 	for _, a := range e.LinkLocal {
 		bits := 16
 		if a.Is6() {

@@ -183,9 +183,9 @@ func (b *bench) inside(name string, f func() error) error {
 }
 
 // dial connects from a namespace and reads the answer.
-func (b *bench) dial(from, to string) (string, error) {
+func (b *bench) dial(from, to string, patience time.Duration) (string, error) {
 	var c net.Conn
-	err := b.inside(from, func() (err error) { c, err = net.DialTimeout("tcp", to, 700*time.Millisecond); return err })
+	err := b.inside(from, func() (err error) { c, err = net.DialTimeout("tcp", to, patience); return err })
 	if err != nil {
 		return "", err
 	}
@@ -199,7 +199,7 @@ func (b *bench) dial(from, to string) (string, error) {
 // reaches checks that a connection is answered, and by whom the other end thinks it is spoken to.
 func (b *bench) reaches(from, to, as string) {
 	b.t.Helper()
-	got, err := b.dial(from, to)
+	got, err := b.dial(from, to, 3*time.Second)
 	if err != nil {
 		b.t.Errorf("from %q to %s: %v", from, to, err)
 	} else if as != "" && got != as {
@@ -209,7 +209,7 @@ func (b *bench) reaches(from, to, as string) {
 
 func (b *bench) cannotReach(from, to string) {
 	b.t.Helper()
-	if got, err := b.dial(from, to); err == nil {
+	if got, err := b.dial(from, to, 500*time.Millisecond); err == nil {
 		b.t.Errorf("from %q to %s: answered (seen as %s), want nothing", from, to, got)
 	}
 }

@@ -11,11 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// States of RFC 2863 (uapi/linux/if.h).
-const (
-	operUnknown = 0
-	operUp      = 6
-)
+// operUp is the state "up" of RFC 2863 (IF_OPER_UP of uapi/linux/if.h). A new device begins with
+// "unknown", and drops what is sent until the kernel has looked at its carrier.
+const operUp = 6
 
 // Link is a network device as it was when it was looked at.
 type Link struct {
@@ -28,7 +26,7 @@ type Link struct {
 	Master int // index of the bridge that it is a port of
 	Parent int // index of the device that it is on, or of its peer
 	Up     bool
-	Ready  bool // it has carrier and its users know (operational state up, or unknown)
+	Ready  bool // it has carrier, and sends
 	Stats  Stats
 }
 
@@ -108,7 +106,7 @@ func parseLink(p []byte) (l Link, ok bool) {
 		case unix.IFLA_ADDRESS:
 			l.MAC = append([]byte(nil), v...)
 		case unix.IFLA_OPERSTATE:
-			l.Ready = len(v) > 0 && (v[0] == operUp || v[0] == operUnknown)
+			l.Ready = len(v) > 0 && v[0] == operUp
 		case unix.IFLA_MTU:
 			l.MTU = int(u32(v))
 		case unix.IFLA_MASTER:
