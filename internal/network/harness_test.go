@@ -37,6 +37,9 @@ func alone(t testing.TB) bool {
 			}
 		}
 	}
+	if *update {
+		args = append(args, "-update")
+	}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hull-dev/hull/internal/network/nft"
 	"github.com/hull-dev/hull/internal/network/rtnl"
+	"golang.org/x/sys/unix"
 )
 
 // Restore brings the host in line with the networks and the containers that run: rules in one
@@ -135,22 +136,25 @@ func (h *Host) sweep() error {
 	}
 	h.mu.Unlock()
 	return h.route(func(c *rtnl.Conn) error {
-		links, err := c.Links()
-		if err != nil {
-			return err
-		}
-		var p rtnl.Plan
-		for _, l := range links {
-			ours := strings.HasPrefix(l.Alias, h.cfg.name()+" network ") || strings.HasPrefix(l.Name, h.tag) && l.Kind == "veth"
-			if ours && !own[l.Name] {
-				h.log.Info("removing a device that nobody owns", "device", l.Name)
-				p.Delete(l.Index, l.Name)
+		// The kernel may be removing some itself, with the namespaces of containers that are gone.
+		for range 5 {
+			links, err := c.Links()
+			if err != nil {
+				return err
+			}
+			var p rtnl.Plan
+			for _, l := range links {
+				ours := strings.HasPrefix(l.Alias, h.cfg.name()+" network ") || strings.HasPrefix(l.Name, h.tag) && l.Kind == "veth"
+				if ours && !own[l.Name] {
+					h.log.Info("removing a device that nobody owns", "device", l.Name)
+					p.Delete(l.Index, l.Name)
+				}
+			}
+			if err := c.Apply(&p); err == nil || !errors.Is(err, unix.ENODEV) {
+				return err
 			}
 		}
-		if p.Empty() {
-			return nil
-		}
-		return c.Apply(&p)
+		return nil
 	})
 }
 
