@@ -73,6 +73,7 @@ func (t *tables) sets() []*nft.Set {
 // Priorities of hooks (uapi/linux/netfilter_ipv4.h, netfilter_bridge.h).
 const (
 	prioRaw     = -300
+	prioMangle  = -150
 	prioDstNAT  = -100
 	prioFilter  = 0
 	prioSrcNAT  = 100
@@ -103,6 +104,10 @@ func (t *tables) packets(tx *nft.Tx) {
 	// 127.0.0.1 later, are not meant.
 	hook("raw", "filter", nft.PreRouting, prioRaw)
 	rule("raw", nft.In(t.bridges, nft.IIfName), nft.IPv4, nft.Is(nft.IP4DstNet, uint8(127), "127"), nft.Drop)
+
+	// Answers to connections that hulld carries to published ports in their clients' name.
+	hook("divert", "filter", nft.PreRouting, prioMangle)
+	rule("divert", nft.In(t.bridges, nft.IIfName), nft.ToTransparent, nft.SetMark(divertMark))
 
 	hook("input", "filter", nft.LocalIn, prioFilter)
 	rule("input", nft.In(t.bridges, nft.IIfName), nft.Is(nft.L4Proto, uint8(unix.IPPROTO_TCP), "tcp"), nft.In(t.api, nft.DPort), nft.Drop)

@@ -26,10 +26,13 @@ type Config struct {
 	Pools    []Pool // nil for [DefaultPools]
 	// DefaultBridge are options of the network "bridge" when it is first made: Subnets, DriverOpts, IPv6.
 	DefaultBridge Options
-	APIPorts      []uint16 // TCP ports of hulld's API: containers' packets to them are dropped
-	HostIP        netip.Addr
-	ResolvConf    string // "" for /etc/resolv.conf
-	Prepared      int    // network namespaces to keep ready; 0 for none
+	APIPorts      []uint16   // TCP ports of hulld's API: containers' packets to them are dropped
+	HostIP        netip.Addr // where ports are published that name no address of the host; invalid: everywhere
+	// Publish says what a firewall of the host means for published ports; "" respects one that is active
+	// when the port is published.
+	Publish    Policy
+	ResolvConf string // "" for /etc/resolv.conf
+	Prepared   int    // network namespaces to keep ready; 0 for none
 	// Unowned leaves the nftables table open to changes by others, as kernels before 6.9 have it.
 	Unowned bool
 	// KeepForward leaves packets between the host's other devices alone though hulld switched forwarding
@@ -58,6 +61,9 @@ type Host struct {
 	networks map[string]*state   // by ID
 	boxes    map[string]*sandbox // by container
 	restored bool
+
+	divertOnce sync.Mutex
+	diverting  bool
 
 	conns chan *rtnl.Conn // idle, in the host's namespace
 }

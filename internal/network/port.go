@@ -136,7 +136,7 @@ func (e *Endpoint) target(b Binding) (a netip.Addr, proxied bool) {
 func (f *firewall) ofBindings(s *state, e *Endpoint, bindings []Binding) (list []entry) {
 	for _, b := range bindings {
 		to, proxied := e.target(b)
-		if proxied || !to.IsValid() {
+		if proxied || b.Judged || !to.IsValid() {
 			continue
 		}
 		i, proto := index(to), protocol(b.Proto)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,25 +23,82 @@ const (
 )
 
 // only6 keeps a socket of an IPv6 address from taking the IPv4 port too.
-func only6(_, _ string, c syscall.RawConn) error {
+func only6(network, _ string, c syscall.RawConn) error {
+	if !strings.HasSuffix(network, "6") {
+		return nil
+	}
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}), err)
 }
 
-// listenTCP carries connections to `at` on to `to`, until it is closed. Connections that are open
-// then go on.
-func listenTCP(h *Host, at, to netip.AddrPort) (io.Closer, error) {
+// carrier says from where to where connections are carried.
+type carrier struct {
+	at, to netip.AddrPort
+	keep   bool         // the client's address, where that can be
+	near   netip.Prefix // clients there would be answered by the container directly: they cannot keep theirs
+}
+
+// source is the address that a client's connection goes on with; invalid for one of the host's own.
+// Clients on this host have addresses that no answer would be routed to the socket for.
+func (c carrier) source(client, local netip.AddrPort) netip.AddrPort {
+	a := client.Addr().Unmap()
+	if !c.keep || a.IsLoopback() || a.IsLinkLocalUnicast() || a == local.Addr().Unmap() || c.near.Contains(a) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a, client.Port())
+}
+
+// dial connects to the container, in the name of source when that is valid.
+func (c carrier) dial(ctx context.Context, network string, source netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	if !source.IsValid() {
+		return d.DialContext(ctx, network, c.to.String())
+	}
+	d.Control = transparent
+	if d.LocalAddr = net.TCPAddrFromAddrPort(source); network == "udp" {
+		d.LocalAddr = net.UDPAddrFromAddrPort(source)
+	}
+	conn, err := d.DialContext(ctx, network, c.to.String())
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EADDRINUSE) {
+		// The client uses that port for two published ones.
+		return c.dial(ctx, network, netip.AddrPortFrom(source.Addr(), 0))
+	}
+	return conn, err
+}
+
+// transparent lets a socket have an address of another machine.
+func transparent(network, _ string, c syscall.RawConn) error {
+	var err error
+	return errors.Join(c.Control(func(fd uintptr) {
+		level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+		if strings.HasSuffix(network, "6") {
+			level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+		}
+		err = errors.Join(unix.SetsockoptInt(int(fd), level, option, 1), unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	}), err)
+}
+
+// family is "tcp4" or "tcp6", "udp4" or "udp6".
+func (c carrier) family(network string) string {
+	if c.at.Addr().Is4() {
+		return network + "4"
+	}
+	return network + "6"
+}
+
+// listenTCP carries connections until it is closed. Connections that are open then go on.
+func (c carrier) listenTCP(h *Host) (io.Closer, error) {
 	lc := net.ListenConfig{Control: only6, KeepAlive: -1}
-	l, err := lc.Listen(h.running, "tcp6", at.String())
+	l, err := lc.Listen(h.running, c.family("tcp"), c.at.String())
 	if err != nil {
 		return nil, err
 	}
 	slots := make(chan struct{}, maxProxied)
 	go func() {
 		for {
-			c, err := l.Accept()
+			conn, err := l.Accept()
 			switch {
 			case errors.Is(err, net.ErrClosed):
 				return
@@ -52,10 +110,10 @@ func listenTCP(h *Host, at, to netip.AddrPort) (io.Closer, error) {
 			case slots <- struct{}{}:
 				go func() {
 					defer func() { <-slots }()
-					carry(h.running, c.(*net.TCPConn), to)
+					c.carry(h.running, conn.(*net.TCPConn))
 				}()
 			default:
-				c.Close()
+				conn.Close()
 			}
 		}
 	}()
@@ -63,10 +121,10 @@ func listenTCP(h *Host, at, to netip.AddrPort) (io.Closer, error) {
 }
 
 // carry copies both ways. The end of one way is passed on as such.
-func carry(ctx context.Context, c *net.TCPConn, to netip.AddrPort) {
+func (cr carrier) carry(ctx context.Context, c *net.TCPConn) {
 	defer c.Close()
-	d := net.Dialer{Timeout: dialTimeout}
-	other, err := d.DialContext(ctx, "tcp", to.String())
+	client, local := c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort()
+	other, err := cr.dial(ctx, "tcp", cr.source(client, local))
 	if err != nil {
 		_ = c.SetLinger(0) // refuse it as the container did
 		return
@@ -87,20 +145,21 @@ func carry(ctx context.Context, c *net.TCPConn, to netip.AddrPort) {
 
 // udpProxy carries datagrams. Each client has a socket of its own towards the container.
 type udpProxy struct {
+	carrier
+	ctx   context.Context
 	front *net.UDPConn
-	to    netip.AddrPort
 
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*net.UDPConn
 }
 
-func listenUDP(h *Host, at, to netip.AddrPort) (io.Closer, error) {
+func (c carrier) listenUDP(h *Host) (io.Closer, error) {
 	lc := net.ListenConfig{Control: only6}
-	pc, err := lc.ListenPacket(h.running, "udp6", at.String())
+	pc, err := lc.ListenPacket(h.running, c.family("udp"), c.at.String())
 	if err != nil {
 		return nil, err
 	}
-	p := &udpProxy{front: pc.(*net.UDPConn), to: to, clients: make(map[netip.AddrPort]*net.UDPConn)}
+	p := &udpProxy{carrier: c, ctx: h.running, front: pc.(*net.UDPConn), clients: make(map[netip.AddrPort]*net.UDPConn)}
 	go p.serve()
 	return p, nil
 }
@@ -142,10 +201,11 @@ func (p *udpProxy) client(from netip.AddrPort) *net.UDPConn {
 	if len(p.clients) >= maxProxied {
 		return nil
 	}
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(p.to))
+	conn, err := p.dial(p.ctx, "udp", p.source(from, netip.AddrPort{}))
 	if err != nil {
 		return nil
 	}
+	c := conn.(*net.UDPConn)
 	p.clients[from] = c
 	go p.answers(c, from)
 	return c

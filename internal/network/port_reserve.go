@@ -93,6 +93,19 @@ func (h *Host) publish(s *state, e *Endpoint, p Port) ([]Binding, error) {
 			return []Binding{{Proto: p.Proto, Container: p.Container, HostIP: ip}}, nil
 		}
 	}
+	policy, err := h.policy()
+	if err != nil {
+		return nil, err
+	}
+	judged := policy == PolicyRespect
+	if judged {
+		if p.Proto == "sctp" {
+			return nil, invalid("cannot publish port %d/sctp under the host's firewall: set publish-policy to open", p.Container)
+		}
+		if err := h.divert(); err != nil {
+			return nil, err
+		}
+	}
 	from, to := p.Host, max(p.Host, p.HostEnd)
 	if from == 0 {
 		from, to = freeRange()
@@ -107,7 +120,7 @@ func (h *Host) publish(s *state, e *Endpoint, p Port) ([]Binding, error) {
 	var first error
 	for i := range count {
 		port := from + uint16((start+i)%count)
-		bindings, err := h.reserve(e, p, ips, port, implied)
+		bindings, err := h.reserve(e, p, ips, port, implied, judged)
 		if err == nil {
 			if p.Host == 0 {
 				h.ports.next = port + 1
@@ -125,9 +138,9 @@ func (h *Host) publish(s *state, e *Endpoint, p Port) ([]Binding, error) {
 }
 
 // reserve binds one port number on all addresses. ports.mu is held.
-func (h *Host) reserve(e *Endpoint, p Port, ips []netip.Addr, port uint16, implied bool) (got []Binding, err error) {
+func (h *Host) reserve(e *Endpoint, p Port, ips []netip.Addr, port uint16, implied, judged bool) (got []Binding, err error) {
 	for _, ip := range ips {
-		b := Binding{Proto: p.Proto, Container: p.Container, HostIP: ip, Host: port}
+		b := Binding{Proto: p.Proto, Container: p.Container, HostIP: ip, Host: port, Judged: judged}
 		err = h.ports.hold(h, e, b)
 		if err != nil && implied && ip.Is6() && len(got) > 0 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
 			continue // a host without IPv6
@@ -219,15 +232,27 @@ func freeRange() (from, to uint16) {
 // clients try again). On IPv6 a proxy listens: for ::1, and for containers without IPv6.
 func (h *Host) bind(e *Endpoint, b Binding) (io.Closer, error) {
 	to, _ := e.target(b)
-	if b.HostIP.Is6() {
+	if b.HostIP.Is6() || b.Judged {
+		c := carrier{at: netip.AddrPortFrom(b.HostIP, b.Host), to: netip.AddrPortFrom(to, b.Container)}
+		if b.Judged && to.Is4() == b.HostIP.Is4() {
+			c.keep, c.near = true, e.near(to)
+		}
 		switch b.Proto {
 		case "tcp":
-			return listenTCP(h, netip.AddrPortFrom(b.HostIP, b.Host), netip.AddrPortFrom(to, b.Container))
+			return c.listenTCP(h)
 		case "udp":
-			return listenUDP(h, netip.AddrPortFrom(b.HostIP, b.Host), netip.AddrPortFrom(to, b.Container))
+			return c.listenUDP(h)
 		}
 	}
 	return placeholder(b)
+}
+
+// near is the subnet of one of an endpoint's addresses.
+func (e *Endpoint) near(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return e.IPv4.Masked()
+	}
+	return e.IPv6.Masked()
 }
 
 // fdCloser is a descriptor that nothing is read from.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,12 @@ func (h *Host) Restore(ctx context.Context, running []Running) error {
 		}
 	}
 	errs = append(errs, h.sweep())
+	if chains, err := h.fw.conn.BaseChains(); err != nil {
+		errs = append(errs, err)
+	} else if f := activeFirewall(chains, h.cfg.name(), nft.Forward); f != "" {
+		// What another table drops no table can bring back.
+		h.log.Warn("a firewall of the host drops what it forwards: containers reach the outside, and are reached at published ports, only as far as it allows", "chain", f)
+	}
 	h.mu.Lock()
 	h.restored = true
 	h.mu.Unlock()
@@ -103,6 +110,11 @@ func (h *Host) adopt(r Running, e *Endpoint) {
 	b.dns = c.DNS
 	h.mu.Unlock()
 	if s.Driver == "bridge" {
+		if slices.ContainsFunc(c.Bindings, func(b Binding) bool { return b.Judged }) {
+			if err := h.divert(); err != nil {
+				fail(err)
+			}
+		}
 		h.ports.mu.Lock()
 		for _, bind := range c.Bindings {
 			if s.mode(bind.HostIP) == modeRouted {

@@ -65,6 +65,8 @@ type Binding struct {
 	Container uint16     `json:"container"`
 	HostIP    netip.Addr `json:"host_ip"` // 0.0.0.0 and :: are two bindings
 	Host      uint16     `json:"host"`
+	// Judged says that the host's firewall decides about connections, as PolicyRespect has it.
+	Judged bool `json:"judged,omitempty"`
 }
 
 // Bandwidth limits an endpoint, in bits per second; 0 is no limit. In and out are the container's.

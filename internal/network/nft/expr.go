@@ -295,3 +295,42 @@ var NotToThisDevice = compare("fib daddr . iif type != local", Field{"fib daddr 
 		b.BE32(unix.NFTA_FIB_FLAGS, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF)
 	})
 }}, unix.NFT_CMP_NEQ, rtnLocal32)
+
+// ToTransparent holds for packets of a socket of this host that has an address of another machine
+// (IP_TRANSPARENT).
+var ToTransparent = Part{"socket transparent 1", func(b *nl.Batch) {
+	expr(b, "socket", func() {
+		b.BE32(socketKey, socketTransparent)
+		b.BE32(socketDReg, reg0)
+	})
+	expr(b, "cmp", func() {
+		b.BE32(unix.NFTA_CMP_SREG, reg0)
+		b.BE32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
+		b.Nest(unix.NFTA_CMP_DATA)
+		b.Attr(unix.NFTA_DATA_VALUE, []byte{1})
+		b.Up()
+	})
+}}
+
+// Attributes of the expression socket (uapi/linux/netfilter/nf_tables.h).
+const (
+	socketKey         = 1 // NFTA_SOCKET_KEY
+	socketDReg        = 2 // NFTA_SOCKET_DREG
+	socketTransparent = 0 // NFT_SOCKET_TRANSPARENT
+)
+
+// SetMark marks a packet, for the choice of its route.
+func SetMark(mark uint32) Part {
+	return Part{fmt.Sprintf("meta mark set %#x", mark), func(b *nl.Batch) {
+		expr(b, "immediate", func() {
+			b.BE32(unix.NFTA_IMMEDIATE_DREG, reg0)
+			b.Nest(unix.NFTA_IMMEDIATE_DATA)
+			b.Attr(unix.NFTA_DATA_VALUE, binary.NativeEndian.AppendUint32(nil, mark))
+			b.Up()
+		})
+		expr(b, "meta", func() {
+			b.BE32(unix.NFTA_META_KEY, unix.NFT_META_MARK)
+			b.BE32(unix.NFTA_META_SREG, reg0)
+		})
+	}}
+}

@@ -42,9 +42,12 @@ func (f Family) String() string {
 		return "inet"
 	case IP:
 		return "ip"
-	default:
+	case Bridge:
 		return "bridge"
+	case unix.NFPROTO_IPV6:
+		return "ip6"
 	}
+	return fmt.Sprint("family ", byte(f))
 }
 
 // Table names a table.
