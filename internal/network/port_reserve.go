@@ -45,9 +45,21 @@ func (h *Host) publishAll(s *state, e *Endpoint, want []Port) error {
 	if s.Internal {
 		return nil // nobody outside could reach them
 	}
+	if len(want) == 0 {
+		return nil
+	}
+	policy, err := h.policy()
+	if err != nil {
+		return err
+	}
+	if policy == PolicyRespect {
+		if err := h.divert(); err != nil {
+			return err
+		}
+	}
 	before := len(e.Bindings)
 	for _, p := range want {
-		bindings, err := h.publish(s, e, p)
+		bindings, err := h.publish(s, e, p, policy == PolicyRespect)
 		if err != nil {
 			h.ports.release(e.ID, e.Bindings[before:])
 			e.Bindings = e.Bindings[:before]
@@ -80,7 +92,7 @@ func (h *Host) hostIPs(s *state, e *Endpoint, p Port) (list []netip.Addr, implie
 }
 
 // publish reserves one port, on the same number for both families.
-func (h *Host) publish(s *state, e *Endpoint, p Port) ([]Binding, error) {
+func (h *Host) publish(s *state, e *Endpoint, p Port, judged bool) ([]Binding, error) {
 	if protocol(p.Proto) == 0 || p.Container == 0 {
 		return nil, invalid("invalid port %d/%s", p.Container, p.Proto)
 	}
@@ -93,18 +105,8 @@ func (h *Host) publish(s *state, e *Endpoint, p Port) ([]Binding, error) {
 			return []Binding{{Proto: p.Proto, Container: p.Container, HostIP: ip}}, nil
 		}
 	}
-	policy, err := h.policy()
-	if err != nil {
-		return nil, err
-	}
-	judged := policy == PolicyRespect
-	if judged {
-		if p.Proto == "sctp" {
-			return nil, invalid("cannot publish port %d/sctp under the host's firewall: set publish-policy to open", p.Container)
-		}
-		if err := h.divert(); err != nil {
-			return nil, err
-		}
+	if judged && p.Proto == "sctp" {
+		return nil, invalid("cannot publish port %d/sctp under the host's firewall: set publish-policy to open", p.Container)
 	}
 	from, to := p.Host, max(p.Host, p.HostEnd)
 	if from == 0 {

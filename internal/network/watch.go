@@ -11,7 +11,7 @@ import (
 
 // watch puts the rules back when somebody else changes or flushes them.
 func (h *Host) watch(ctx context.Context) {
-	l, err := nl.Listen(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	l, err := nl.Listen(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES, h.fw.conn.Port())
 	if err != nil {
 		h.log.Error("watching the rules of the networks: they will not be put back when they are flushed", "error", err)
 		return

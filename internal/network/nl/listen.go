@@ -1,6 +1,7 @@
 package nl
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 
@@ -16,13 +17,27 @@ type Listener struct {
 // ErrLost is returned by Next when the kernel had more to say than there was room for.
 var ErrLost = errors.New("notifications were lost")
 
-// Listen joins a multicast group in the network namespace of the calling thread.
-func Listen(family, group int) (*Listener, error) {
+// Listen joins a multicast group in the network namespace of the calling thread. Notifications that
+// a socket's requests cause, by its port, are left in the kernel: who writes a lot would hear a lot.
+func Listen(family, group int, but uint32) (*Listener, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, family)
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
 	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	if err == nil {
+		// All messages of a datagram have the same cause. A filter loads words in network byte order;
+		// nlmsghdr has its port at 12, in the host's.
+		var port [4]byte
+		native.PutUint32(port[:], but)
+		filter := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: binary.BigEndian.Uint32(port[:])},
+			{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+			{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+		}
+		err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	}
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
 	}
