@@ -71,6 +71,7 @@ func (h *Host) Attach(ctx context.Context, req EndpointRequest) (_ *Endpoint, er
 	if err := h.limit(e); err != nil {
 		return nil, err
 	}
+	h.forgetFlows(e, e.Bindings)
 	h.dns.attach(b, s, e)
 	out := *e
 	return &out, nil

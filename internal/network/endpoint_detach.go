@@ -52,6 +52,7 @@ func (h *Host) forget(s *state, e *Endpoint) error {
 	}
 	err := errors.Join(h.fw.apply(nil, append(h.fw.ofEndpoint(s, e), h.fw.ofOwn(e)...)), h.unlimit(e))
 	h.ports.release(e.ID, e.Bindings)
+	h.forgetFlows(e, e.Bindings)
 	return err
 }
 
@@ -147,6 +148,7 @@ func (h *Host) Publish(ctx context.Context, container, network string, want []Po
 		return nil, err
 	}
 	e.Ports = append(e.Ports, want...)
+	h.forgetFlows(e, fresh)
 	return fresh, nil
 }
 
@@ -166,6 +168,7 @@ func (h *Host) Unpublish(ctx context.Context, container, network string, gone []
 		return err
 	}
 	h.ports.release(e.ID, gone)
+	h.forgetFlows(e, gone)
 	e.Bindings = slices.DeleteFunc(e.Bindings, func(b Binding) bool { return slices.Contains(gone, b) })
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -61,6 +62,21 @@ func (h *Host) findLocked(term string) (*state, error) {
 		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", term))
 	}
 	return nil, invalid("network %s is ambiguous (%d matches found based on ID prefix)", term, len(found))
+}
+
+// HostGateway are the addresses that "host-gateway" stands for in --add-host: those of the default
+// network's bridge.
+func (h *Host) HostGateway() (list []netip.Addr) {
+	n, err := h.Find(DefaultName)
+	if err != nil {
+		return nil
+	}
+	for _, s := range n.Subnets {
+		if s.Gateway.IsValid() {
+			list = append(list, s.Gateway)
+		}
+	}
+	return list
 }
 
 // Endpoints are the endpoints of a network, by name.

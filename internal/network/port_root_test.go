@@ -111,6 +111,52 @@ func TestRootPorts(t *testing.T) {
 	}
 }
 
+// TestRootUDPFlows: a client that goes on sending from one port reaches who has the published port
+// now.
+func TestRootUDPFlows(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	b := host(t, nil)
+	b.outside("peer")
+	var c net.Conn
+	if err := b.inside("peer", func() (err error) { c, err = net.Dial("udp", "192.0.2.1:5353"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answered := func(who string, want bool) {
+		t.Helper()
+		got := false
+		for range 10 {
+			_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = c.Write([]byte("hello"))
+			if n, err := c.Read(make([]byte, 100)); err == nil && n == 5 {
+				got = true
+			}
+			if got == want {
+				break
+			}
+		}
+		if got != want {
+			t.Errorf("%s: answered is %v", who, got)
+		}
+	}
+	answered("nobody", false) // the flow to the host is known now
+	for i, name := range []string{"a", "b", "c"} {
+		// The first container's address stays in use, so that each has another.
+		b.container("keep"+name, EndpointRequest{Network: "bridge"})
+		b.container(name, EndpointRequest{Network: "bridge", Ports: []Port{{Proto: "udp", Container: 53, Host: 5353}}})
+		echo(b, name, 53)
+		answered(name, true)
+		if i < 2 {
+			if err := b.h.Release(ctx(t), id(name)); err != nil {
+				t.Fatal(err)
+			}
+			b.container("in-place-of"+name, EndpointRequest{Network: "bridge"})
+		}
+	}
+}
+
 // echo answers datagrams on a port of a namespace.
 func echo(b *bench, name string, port int) {
 	b.t.Helper()
