@@ -28,8 +28,8 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
-	bench-runtime cover check demo ledgers install clean
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images lint vet fuzz fuzz-list \
+	bench-runtime bench-attach cover check demo ledgers install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s), one after the other, and print
 
 bench-runtime: build ## keel, crun and runc side by side, with goals (BENCHFLAGS=-short for a quick look)
 	$(GO) run ./test/bench/runtime -keel $(BIN)/keel $(BENCHFLAGS)
+
+bench-attach: ## what it takes to connect a container: 1 and 500 present, 1,000 published ports (root)
+	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench RootAttach -benchtime 1x ./internal/network | grep -v -e ^goos -e ^goarch -e ^pkg -e ^cpu -e ^PASS
 
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...

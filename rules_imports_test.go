@@ -41,8 +41,12 @@ var layers = []struct {
 	{"internal/archive", []string{"internal/unpack", "internal/linux"}},
 	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
 	{"internal/spec", []string{"internal/ocispec"}},
+	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
+	{"internal/hulld", []string{"internal/server", "internal/network", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
+	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
 	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/metadata", nil},
+	{"internal/network", nil},
 	{"internal/events", nil},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
