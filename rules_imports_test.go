@@ -35,20 +35,6 @@ var layers = []struct {
 	{"internal/shim/serve", []string{"internal/shim", "internal/ociruntime", "internal/logfile", "internal/cgroup", "internal/ocispec", "internal/sigpipe"}},
 	{"internal/shim", []string{"internal/logfile"}},
 	{"internal/logfile", nil},
-	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
-	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
-	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
-	{"internal/archive", []string{"internal/unpack", "internal/linux"}},
-	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
-	{"internal/spec", []string{"internal/ocispec"}},
-	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
-	{"internal/hulld", []string{"internal/server", "internal/network", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
-	{"internal/server", []string{"internal/image", "internal/reference", "internal/events"}},
-	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
-	{"internal/metadata", nil},
-	{"internal/network", nil},
-	{"internal/events", nil},
-	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
 	{"internal/sigpipe", nil},
 	{"internal/registry", []string{"internal/manifest", "internal/reference"}},
@@ -67,9 +53,6 @@ var layers = []struct {
 	{"internal/seccomp", nil},
 	{"internal/ocispec", nil},
 	{"internal/userdb", []string{"internal/linux"}},
-	{"internal/seal", nil}, // runs before the Go runtime: system calls only
-	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
-	{"internal/xz", nil},
 	{"internal/linux", nil},
 	{"test", nil}, // black-box suites: they see Hull only from outside
 }

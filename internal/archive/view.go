@@ -70,3 +70,13 @@ func openIn(dir int, name string, flags uint64) (int, error) {
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }
+
+// Root is a descriptor of the container's root directory, for who looks something up in it. The
+// caller closes it.
+func (v *View) Root() (*os.File, error) {
+	fd, err := unix.FcntlInt(v.root.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	return os.NewFile(uintptr(fd), v.root.Name()), nil
+}
