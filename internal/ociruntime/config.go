@@ -15,21 +15,8 @@ func (r *Runtime) readConfig(name string) (*ocispec.Config, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the container's configuration: %w", err)
 	}
-	c, err := ocispec.Decode(b)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	warnings, err := ocispec.Validate(c)
-	if err == nil {
-		err = validateUnsupported(c)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, w := range warnings {
-		r.warn(name + ": " + w)
-	}
-	return c, b, nil
+	c, err := r.checkedConfig(b, name)
+	return c, b, err
 }
 
 // validateUnsupported refuses properties that this version does not implement: silence

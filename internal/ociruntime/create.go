@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/launch"
+	"github.com/hull-dev/hull/internal/ocispec"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ type CreateOptions struct {
 	NotifySocket  string    // socket that is told when the container is ready (sd_notify(3))
 	Run           bool      // start at once
 	PrintPlan     io.Writer // print the launch plan and create nothing
+	Handles       *Handles  // of a caller that stays: descriptors in place of paths
 }
 
 // Create makes a container. With Run its program runs when Create returns, otherwise it
@@ -106,7 +108,18 @@ func (r *Runtime) newCreation(id string, o CreateOptions) (*creation, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, raw, err := r.readConfig(filepath.Join(bundle, configFile))
+	given := o.handles()
+	var config *ocispec.Config
+	raw := given.Config
+	if raw != nil {
+		config, err = r.checkedConfig(raw, configFile)
+	} else {
+		config, raw, err = r.readConfig(filepath.Join(bundle, configFile))
+	}
+	if err != nil {
+		return nil, err
+	}
+	std, err := given.Stdio.numbers()
 	if err != nil {
 		return nil, err
 	}
@@ -114,19 +127,29 @@ func (r *Runtime) newCreation(id string, o CreateOptions) (*creation, error) {
 	if s.Process == nil {
 		return nil, errors.New("config.json: process is missing")
 	}
-	if err := checkConsole(s.Process.Terminal, o.Detach || !o.Run, o.ConsoleSocket); err != nil {
+	if o.Handles == nil {
+		if err := checkConsole(s.Process.Terminal, o.Detach || !o.Run, o.ConsoleSocket); err != nil {
+			return nil, err
+		}
+	}
+	if err := given.joinUserNS(s); err != nil {
 		return nil, err
 	}
 	rootfs := s.Root.Path // only ever opened whole, by the host, before the container exists
 	if !filepath.IsAbs(rootfs) {
 		rootfs = filepath.Clean(bundle + "/" + rootfs)
 	}
-	if rootfs, err = realRoot(rootfs); err != nil {
-		return nil, err
+	if given.Root == 0 {
+		if rootfs, err = realRoot(rootfs); err != nil {
+			return nil, err
+		}
+	}
+	if s.Process.Terminal {
+		std = ownStandard
 	}
 	n := &creation{r: r, o: o, s: s, raw: raw, me: thisCaller()}
-	n.b = &box{spec: s, console: -1, nulls: nullDescriptors(), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn, rootfs: rootfs, bundle: bundle}
-	n.b.late = late{mode: treeModeFor(s.Linux, &n.me), rootfs: rootfs, bundle: bundle}
+	n.b = &box{spec: s, console: -1, std: std, rootTree: given.Root, rootGiven: given.Root != 0, nulls: nullDescriptors(std), noPivot: o.NoPivot, sources: map[int]int{}, warn: r.warn, rootfs: rootfs, bundle: bundle}
+	n.b.late = late{mode: treeModeFor(s.Linux, &n.me), rootfs: rootfs, bundle: bundle, given: given.Root != 0}
 	n.direct = o.Run
 	if h := s.Hooks; h != nil {
 		n.b.hooksBefore = len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
@@ -135,7 +158,7 @@ func (r *Runtime) newCreation(id string, o CreateOptions) (*creation, error) {
 	stateRoot := r.Root
 	n.c = &Container{r: r, dir: filepath.Join(stateRoot, id), spec: config}
 	n.c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(),
-		Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal), NoNewKeyring: o.NoNewKeyring}
+		Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal, std), NoNewKeyring: o.NoNewKeyring}
 	return n, nil
 }
 
@@ -254,7 +277,7 @@ func (n *creation) start(plan *launch.Plan) (err error) {
 func (n *creation) attend() (err error) {
 	c, b, s, child := n.c, n.b, n.s, n.child
 	if b.maps != nil {
-		b.maps.ownPipes(&s.Process.User)
+		b.maps.ownPipes(&s.Process.User, b.std)
 	}
 	if err := n.place.finish(c, child.Pid, s.Linux.Resources); err != nil {
 		return err

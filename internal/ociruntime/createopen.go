@@ -8,8 +8,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openRoot takes hold of root.path and of the bundle.
+// openRoot takes hold of the root and of the bundle.
 func (n *creation) openRoot() (err error) {
+	if n.b.rootGiven {
+		err = n.giveRoot()
+	} else {
+		err = n.openRootPath()
+	}
+	if err != nil {
+		return err
+	}
+	if n.bundleFD, err = unix.Open(n.b.bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open the bundle %s: %w", n.b.bundle, err)
+	}
+	n.undo.fd(n.bundleFD)
+	n.s.Process.Env = n.r.withHome(n.b.rootTree, n.s.Process)
+	return nil
+}
+
+// openRootPath takes hold of root.path.
+func (n *creation) openRootPath() (err error) {
 	b, l := n.b, n.s.Linux
 	if b.late.mode == treesCloned {
 		b.rootTree, err = cloneTree(unix.AT_FDCWD, b.rootfs, true)
@@ -24,8 +42,7 @@ func (n *creation) openRoot() (err error) {
 		return fmt.Errorf("open root.path %s: %w", b.rootfs, err)
 	}
 	n.undo.fd(b.rootTree)
-	var st unix.Stat_t
-	if err := unix.Fstat(b.rootTree, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	if !isDir(b.rootTree) {
 		return fmt.Errorf("open root.path %s: not a directory", b.rootfs)
 	}
 	if b.late.mode == treesCloned {
@@ -33,15 +50,14 @@ func (n *creation) openRoot() (err error) {
 			return fmt.Errorf("set the propagation of the root: %w", err)
 		}
 	}
-	if b.rootMount, err = sharedParent(b.rootfs, l.RootfsPropagation); err != nil {
-		return err
-	}
-	if n.bundleFD, err = unix.Open(b.bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("open the bundle %s: %w", b.bundle, err)
-	}
-	n.undo.fd(n.bundleFD)
-	n.s.Process.Env = n.r.withHome(b.rootTree, n.s.Process)
-	return nil
+	b.rootMount, err = sharedParent(b.rootfs, l.RootfsPropagation)
+	return err
+}
+
+// isDir says whether a descriptor is of a directory.
+func isDir(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
 // openNamespaces opens those to join, and decides by whom and when the new ones are made.
@@ -50,7 +66,7 @@ func (n *creation) openNamespaces() (err error) {
 	if n.join, err = openNamespaces(l.Namespaces, &n.undo); err != nil {
 		return err
 	}
-	if b.maps, err = containerMaps(&n.me, n.s, n.join); err != nil {
+	if b.maps, err = containerMaps(&n.me, n.s, n.join, n.o.handles().UserNS != 0); err != nil {
 		return err
 	}
 	b.userns = n.me.userns || b.maps != nil

@@ -18,6 +18,7 @@ type ExecOptions struct {
 	IgnorePaused  bool // of a paused container: the process waits, frozen like the others
 	PreserveFDs   int
 	Cgroup        map[string]string // as cgroup.Group.ExecFiles
+	Stdio         *Stdio            // of a caller that stays; nil: its own descriptors 0, 1 and 2
 }
 
 // Exec starts a further process in the container's namespaces and cgroup. The way in is in
@@ -30,7 +31,13 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	for _, w := range warnings {
 		c.r.warn("process." + w)
 	}
-	if err := checkConsole(o.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
+	std := ownStandard
+	if o.Stdio == nil {
+		err = checkConsole(o.Process.Terminal, o.Detach, o.ConsoleSocket)
+	} else if !o.Process.Terminal {
+		std, err = o.Stdio.numbers()
+	}
+	if err != nil {
 		return nil, err
 	}
 	switch s := c.Status(); {
@@ -61,9 +68,10 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	}
 	e.preserve = o.PreserveFDs
 	if in.maps != nil {
-		in.maps.ownPipes(&o.Process.User)
+		in.maps.ownPipes(&o.Process.User, std)
 	}
 	p := newPlanner()
+	p.takeStandard(std)
 	in.begin(p, sync, &e)
 	if o.Process.Terminal {
 		p.terminal(sync[1], o.Process.ConsoleSize, false)

@@ -16,6 +16,7 @@ type box struct {
 	console     int          // socket for the terminal's descriptor, or -1
 	rootTree    int          // detached clone of the root
 	rootfs      string       // of the host, absolute: where rootTree is attached
+	rootGiven   bool         // rootTree is the caller's, and has no place on the host
 	rootMount   string       // mount point that rootfs is below, when the host's is shared
 	bundle      string       // what relative bind sources are relative to
 	sources     map[int]int  // mounts index -> detached mount that the parent has made
@@ -32,9 +33,10 @@ type box struct {
 	noPivot     bool
 	labels      *labels
 	warn        func(string)
-	hooksBefore bool  // the parent runs hooks before pivot_root
-	entered     bool  // the plan has joined the cgroups
-	nulls       []int // standard descriptors to replace by the container's /dev/null
+	hooksBefore bool     // the parent runs hooks before pivot_root
+	entered     bool     // the plan has joined the cgroups
+	std         standard // descriptors that the process takes as its standard ones
+	nulls       []int    // standard descriptors to replace by the container's /dev/null
 }
 
 const noticeHooks = 2
@@ -43,6 +45,7 @@ const noticeHooks = 2
 func (p *planner) planCreate(b *box) error {
 	s := b.spec
 	p.session()
+	p.takeStandard(b.std)
 	p.name("keel:[INIT]")
 	p.mountLabel = s.Linux.MountLabel
 	if len(b.stage) > 0 {

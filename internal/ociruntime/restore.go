@@ -94,7 +94,7 @@ func (t *restoring) prepare(r *Runtime, id string) (*Process, error) {
 	}
 	c := &Container{r: r, dir: filepath.Join(r.Root, id), spec: config}
 	c.State = State{OCIVersion: specs.Version, ID: id, Bundle: bundle, Rootfs: rootfs, Annotations: s.Annotations, Created: time.Now().UTC(),
-		Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal)}
+		Owner: "root", Rootless: r.Rootless, Descriptors: stdio(s.Process.Terminal, ownStandard)}
 	for _, n := range s.Linux.Namespaces {
 		c.Namespaces |= ocispec.NamespaceFlag(n.Type)
 	}

@@ -18,6 +18,7 @@ import (
 // and createContainer hooks find the host's files and the container's mounts, as with runc.
 //
 //	new namespace   the clone of the root goes on top of root.path; [planner.enterRoot] pivots
+//	given           there is no root.path: the clone goes on top of /; [planner.enterRoot] pivots
 //	--no-pivot      the clone goes on top of /; the host's tree stays below it
 //	none            the clone is never attached: all mounts are made on the detached tree (Linux
 //	                6.15), the host does not see them, and the kernel takes them down with the
@@ -48,7 +49,7 @@ func (p *planner) enterMounts(b *box) {
 		p.Doing("attach the root file system to", name)
 		return p.Call("move_mount", unix.SYS_MOVE_MOUNT, launch.Of(p.root), p.Str(""), launch.Int(unix.AT_FDCWD), p.Str(name), launch.Hex(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	}
-	if b.noPivot {
+	if b.noPivot || b.rootGiven {
 		attach("/", "/")
 		return
 	}

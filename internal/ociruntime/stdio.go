@@ -5,16 +5,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stdio names what our standard descriptors are, as /proc/PID/fd does: "pipe:[4026]". A container
+// stdio names what the standard descriptors are, as /proc/PID/fd does: "pipe:[4026]". A container
 // without a terminal is born with them. They are kept because a later checkpoint cannot ask: init
 // may have closed them by then. A restore gives its own in the place of those that are pipes.
-func stdio(terminal bool) []string {
+func stdio(terminal bool, std standard) []string {
 	if terminal {
 		return nil
 	}
 	var names []string
 	buf := make([]byte, 4096)
-	for fd := range 3 {
+	for _, fd := range std {
 		n, err := unix.Readlink("/proc/self/fd/"+itoa(uint64(fd)), buf)
 		if err != nil {
 			n = 0
@@ -24,13 +24,13 @@ func stdio(terminal bool) []string {
 	return names
 }
 
-// nullDescriptors are those of our standard descriptors that are the host's /dev/null.
-func nullDescriptors() []int {
+// nullDescriptors are those of a process's standard descriptors that are the host's /dev/null.
+func nullDescriptors(std standard) []int {
 	var list []int
-	for fd := range 3 {
+	for i, fd := range std {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
-			list = append(list, fd)
+			list = append(list, i)
 		}
 	}
 	return list

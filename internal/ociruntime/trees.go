@@ -35,7 +35,19 @@ type late struct {
 	bundle string
 	mounts []int    // indices of the bind mounts
 	cells  [][]byte // treesSent: where the descriptors will be
+	given  bool     // the root is there already, and not among them
 }
+
+// first is the place of the first bind mount among the trees that are sent.
+func (t *late) first() int {
+	if t.given {
+		return 0
+	}
+	return 1
+}
+
+// count is how many trees are sent.
+func (t *late) count() int { return t.first() + len(t.mounts) }
 
 // treeModeFor decides. A mount namespace that is joined has its own view of the host, in which
 // the sources need not be.
@@ -68,7 +80,7 @@ func (p *planner) receiveTrees(sync int, t *late) {
 	}
 	p.Doing("receive", "the mounts")
 	t.cells = nil
-	for left := 1 + len(t.mounts); left > 0; {
+	for left := t.count(); left > 0; {
 		n := min(left, maxPassed)
 		mem := p.receiveFDs(sync, n)
 		for i := range n {
@@ -80,7 +92,11 @@ func (p *planner) receiveTrees(sync int, t *late) {
 
 // takeRoot plans to have the root's tree in p.root.
 func (p *planner) takeRoot(b *box) {
-	switch b.late.mode {
+	mode := b.late.mode
+	if b.rootGiven {
+		mode = treesCloned
+	}
+	switch mode {
 	case treesCloned:
 		p.SetArg(p.root, p.FD(b.rootTree, "rootfs"))
 	case treesSent:
@@ -98,7 +114,7 @@ func (p *planner) takeRoot(b *box) {
 // takeBind plans to have the tree of bind mount i, with its attributes, in p.tree.
 func (p *planner) takeBind(b *box, i int, m specs.Mount, o mountOptions) {
 	if b.late.mode == treesSent {
-		p.Load32(p.tree, b.late.cells[1+slices.Index(b.late.mounts, i)])
+		p.Load32(p.tree, b.late.cells[b.late.first()+slices.Index(b.late.mounts, i)])
 		return
 	}
 	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
@@ -218,10 +234,10 @@ func apply(tree int, steps []attrStep) error {
 // sendTrees clones the trees in the mount namespace of the new process and sends them to it.
 func (b *box) sendTrees(sock, pidfd int, maps *mapSource) error {
 	t := &b.late
-	if t.mode != treesSent {
+	if t.mode != treesSent || t.count() == 0 {
 		return nil
 	}
-	fds := make([]int, 1+len(t.mounts))
+	fds := make([]int, t.count())
 	defer func() {
 		for _, fd := range fds {
 			if fd > 0 {
@@ -232,8 +248,8 @@ func (b *box) sendTrees(sock, pidfd int, maps *mapSource) error {
 	clone := func() (err error) {
 		for k := range fds {
 			name, rec := t.rootfs, true
-			if k > 0 {
-				m := b.spec.Mounts[t.mounts[k-1]]
+			if k >= t.first() {
+				m := b.spec.Mounts[t.mounts[k-t.first()]]
 				name, rec = t.source(m), parseMountOptions(m).Flags&unix.MS_REC != 0
 			}
 			if fds[k] > 0 {
@@ -277,21 +293,21 @@ func (b *box) sendTrees(sock, pidfd int, maps *mapSource) error {
 
 // field names the k-th tree as config.json does.
 func (t *late) field(k int) string {
-	if k == 0 {
+	if k < t.first() {
 		return "open root.path"
 	}
-	return fmt.Sprintf("mounts[%d].source", t.mounts[k-1])
+	return fmt.Sprintf("mounts[%d].source", t.mounts[k-t.first()])
 }
 
 // prepareTree gives the k-th tree its attributes.
 func (b *box) prepareTree(k, fd int, maps *mapSource) error {
-	if k == 0 {
+	if k < b.late.first() {
 		if err := apply(fd, rootPropagation(b.spec.Linux.RootfsPropagation)); err != nil {
 			return fmt.Errorf("set the propagation of the root: %w", err)
 		}
 		return nil
 	}
-	m := b.spec.Mounts[b.late.mounts[k-1]]
+	m := b.spec.Mounts[b.late.mounts[k-b.late.first()]]
 	o := parseMountOptions(m)
 	if err := maps.idmap(fd, m, o); err != nil {
 		return fmt.Errorf("%s: %w", b.late.field(k), err)

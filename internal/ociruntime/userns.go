@@ -14,15 +14,15 @@ import (
 )
 
 // containerMaps are the id maps of the container's user namespace, new or joined; nil when it
-// stays in the runtime's.
-func containerMaps(me *caller, s *specs.Spec, join []joined) (*idMaps, error) {
+// stays in the runtime's. Those of one that is given by the caller are taken from config.json.
+func containerMaps(me *caller, s *specs.Spec, join []joined, given bool) (*idMaps, error) {
 	for _, n := range s.Linux.Namespaces {
 		if n.Type != specs.UserNamespace {
 			continue
 		}
 		m := me.newMaps(s.Linux)
 		for _, j := range join {
-			if j.flag == unix.CLONE_NEWUSER {
+			if j.flag == unix.CLONE_NEWUSER && !given {
 				var err error
 				if m, err = inspect(j.fd, s.Linux); err != nil {
 					return nil, err
@@ -62,11 +62,11 @@ func (c *caller) returns() bool { return !c.userns && c.has(unix.CAP_SYS_ADMIN) 
 // ownPipes gives the pipes of standard input and output to the user that the program will be,
 // so that it can open /dev/stdin and its like (runc's InitializeIO). Only pipes: they are nobody
 // else's, where a file or a device of the host is.
-func (m *idMaps) ownPipes(u *specs.User) {
+func (m *idMaps) ownPipes(u *specs.User, std standard) {
 	uid, ok := outside(m.uids, u.UID)
-	for fd := 0; ok && fd < 3; fd++ {
+	for _, fd := range std {
 		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		if ok && unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
 			unix.Fchown(fd, int(uid), -1) // an ordinary user may not; the pipe stays his
 		}
 	}
