@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/logfile"
+	"github.com/hull-dev/hull/internal/shim/wire"
 )
 
 // DefaultTimeout bounds a call whose context has no deadline.
@@ -33,46 +34,33 @@ type Request struct {
 	NoPivot       bool     // chroot in place of pivot_root (a host on a ramdisk)
 }
 
-// Status is what a container's init does.
-type Status string
-
 // What a container's init does.
 const (
-	Creating Status = "creating"
-	Created  Status = "created"
-	Running  Status = "running"
-	Paused   Status = "paused"
-	Stopped  Status = "stopped"
+	Creating = wire.Creating
+	Created  = wire.Created
+	Running  = wire.Running
+	Paused   = wire.Paused
+	Stopped  = wire.Stopped
 )
 
-// Info is what a shim knows about its container.
-type Info struct {
-	ID      string
-	Status  Status
-	Pid     int // init's, in the host's pid namespace
-	ShimPid int
-	Started time.Time // zero before Start
-	Execs   []ExecInfo
-	LogLost uint64 // entries of the log that could not be written
-	LogErr  string // the first reason
-}
+// Types that both ends of the protocol have; their documentation is in package wire.
+type (
+	Status    = wire.Status
+	Info      = wire.Info
+	ExecInfo  = wire.ExecInfo
+	Exit      = wire.Exit
+	Event     = wire.EventBody
+	EventKind = wire.EventKind
+)
 
-// ExecInfo is an exec process that runs, or ended not long ago.
-type ExecInfo struct {
-	ID   string
-	Pid  int
-	Exit *Exit // nil while it runs
-}
-
-// Exit is how a process ended.
-type Exit struct {
-	Code     int    // exit status, or 128+n for signal n
-	Signal   int    // 0: it exited
-	OOM      bool   // of init: the kernel has killed a process of the container for want of memory
-	OOMKills uint64 // how many (cgroup v1 before Linux 4.13 does not count: then 1)
-	At       time.Time
-	Err      string // why it is not known how it ended: "the shim was killed"
-}
+// What a shim tells without being asked.
+const (
+	EventOOM      = wire.EventOOM
+	EventExecExit = wire.EventExecExit
+	EventExit     = wire.EventExit
+	EventGone     = wire.EventGone
+	EventLost     = wire.EventLost // call [Launcher.Sweep]
+)
 
 // ExecRequest is a process to add to a running container.
 type ExecRequest struct {
@@ -101,25 +89,6 @@ const Patient time.Duration = -1
 
 // StreamBuffer is how much output the kernel keeps for a client that does not read, in bytes.
 const StreamBuffer = 512 << 10
-
-// EventKind says what happened.
-type EventKind uint8
-
-// What a shim tells without being asked.
-const (
-	EventOOM      EventKind = iota + 1 // the kernel killed a process of the container for want of memory; Event.Exit.OOMKills counts
-	EventExecExit                      // an exec process ended, its output is drained
-	EventExit                          // init ended, the exit record is on disk, the output drained
-	EventGone                          // the shim process has ended and left nothing: the id can be used again
-	EventLost                          // the shim ended without an exit record: call [Launcher.Sweep]
-)
-
-// Event is what a shim tells without being asked.
-type Event struct {
-	Kind   EventKind
-	ExecID string // of EventExecExit
-	Exit   Exit
-}
 
 // Errors that a caller tells apart.
 var (
