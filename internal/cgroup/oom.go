@@ -2,9 +2,7 @@ package cgroup
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,20 +24,11 @@ func (g *Group) OOM(done <-chan struct{}) (<-chan struct{}, error) {
 }
 
 func oomV1(dir string, done <-chan struct{}) (<-chan struct{}, error) {
-	control, err := open(dir+"/memory.oom_control", unix.O_RDONLY)
+	event, err := oomEventfd(dir)
 	if err != nil {
-		return nil, fmt.Errorf("watch for out-of-memory: %w", err)
-	}
-	defer unix.Close(control) // the registration keeps what it needs
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, os.NewSyscallError("eventfd", err)
+		return nil, err
 	}
 	f := os.NewFile(uintptr(event), "eventfd") // non-blocking: reads go through Go's poller
-	if err := writeFile(dir, "cgroup.event_control", strconv.Itoa(event)+" "+strconv.Itoa(control)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("watch for out-of-memory: %w", err)
-	}
 	return watch(f, done, func() (oom, gone bool) {
 		// The kernel also signals the eventfd when the group is removed.
 		var st unix.Stat_t

@@ -57,6 +57,8 @@ func lookup(verb string) (command, bool) {
 		return resumeCommand(), true
 	case "run":
 		return runCommand(), true
+	case "shim":
+		return shimCommand(), true
 	case "spec":
 		return specCommand(), true
 	case "start":

@@ -102,6 +102,9 @@ func (p *Process) Release() (pidfd, terminal int, err error) {
 	return pidfd, terminal, nil
 }
 
+// Container is the one that the process is of.
+func (p *Process) Container() *Container { return p.c }
+
 // checkedConfig decodes and checks a config.json for a new container; where names it in errors.
 func (r *Runtime) checkedConfig(b []byte, where string) (*ocispec.Config, error) {
 	c, err := ocispec.Decode(b)
@@ -120,3 +123,7 @@ func (r *Runtime) checkedConfig(b []byte, where string) (*ocispec.Config, error)
 	}
 	return c, nil
 }
+
+// StartTime is when a process was started, in clock ticks since boot: with the pid it names a
+// process for good.
+func StartTime(pid int) (uint64, error) { return startTime(pid) }

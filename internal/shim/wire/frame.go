@@ -35,3 +35,8 @@ func ParseFrame(b []byte) (stream byte, payload []byte, err error) {
 	}
 	return b[0], b[FrameHead:], nil
 }
+
+// FrameLength is how long the first of several frames is, its head included.
+func FrameLength(b []byte) int {
+	return min(len(b), FrameHead+int(binary.BigEndian.Uint32(b[4:])))
+}

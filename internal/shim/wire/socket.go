@@ -51,7 +51,17 @@ func fileOf(b []byte) (int, error) {
 	return fd, nil
 }
 
-// ReceivePacket receives one packet into buf, of MaxPacket bytes, without waiting. The body is
+// PacketLength is how long the next packet is, 0 at the end of the connection.
+func PacketLength(sock int) (int, error) {
+	for {
+		n, _, err := unix.Recvfrom(sock, nil, unix.MSG_DONTWAIT|unix.MSG_PEEK|unix.MSG_TRUNC)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// ReceivePacket receives one packet into buf, which it must fit into, without waiting. The body is
 // part of buf, or of a file that came with it. The descriptors are the caller's. The end of the
 // connection is a nil Packet without error; unix.EAGAIN says that there is none yet.
 func ReceivePacket(sock int, buf []byte) (*Packet, []int, error) {
@@ -59,7 +69,7 @@ func ReceivePacket(sock int, buf []byte) (*Packet, []int, error) {
 	var n, oobn, flags int
 	for {
 		var err error
-		n, oobn, flags, _, err = unix.Recvmsg(sock, buf[:MaxPacket], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		n, oobn, flags, _, err = unix.Recvmsg(sock, buf, oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		if err == nil {
 			break
 		}
