@@ -111,9 +111,12 @@ func (r *Runtime) newCreation(id string, o CreateOptions) (*creation, error) {
 	given := o.handles()
 	var config *ocispec.Config
 	raw := given.Config
-	if raw != nil {
+	switch {
+	case given.Decoded != nil:
+		config, err = given.Decoded, r.checkConfig(given.Decoded, configFile)
+	case raw != nil:
 		config, err = r.checkedConfig(raw, configFile)
-	} else {
+	default:
 		config, raw, err = r.readConfig(filepath.Join(bundle, configFile))
 	}
 	if err != nil {

@@ -15,6 +15,9 @@ import (
 // paths and of its own standard descriptors. The descriptors stay the caller's; 0 is none.
 type Handles struct {
 	Config []byte // config.json; empty: read from the bundle
+	// Decoded is Config for a caller who had to look into it; nil: it is decoded. It belongs to
+	// the container from now on.
+	Decoded *ocispec.Config
 	// Root is a detached mount, the container's root; none: root.path. There is no place on the host
 	// for it to be attached at (docs/dev/decisions/0007), so it goes on top of / of the new mount
 	// namespace, and a createContainer hook sees it there.
@@ -98,6 +101,7 @@ func (p *Process) Release() (pidfd, terminal int, err error) {
 		return -1, -1, os.NewSyscallError("duplicate the pidfd", err)
 	}
 	terminal, p.master = p.master, -1
+	p.child.Discard()
 	p.child.Close()
 	return pidfd, terminal, nil
 }
@@ -111,17 +115,22 @@ func (r *Runtime) checkedConfig(b []byte, where string) (*ocispec.Config, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
+	return c, r.checkConfig(c, where)
+}
+
+// checkConfig checks one that is decoded.
+func (r *Runtime) checkConfig(c *ocispec.Config, where string) error {
 	warnings, err := ocispec.Validate(c)
 	if err == nil {
 		err = validateUnsupported(c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	for _, w := range warnings {
 		r.warn(where + ": " + w)
 	}
-	return c, nil
+	return nil
 }
 
 // StartTime is when a process was started, in clock ticks since boot: with the pid it names a

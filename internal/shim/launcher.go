@@ -194,7 +194,7 @@ func (l *Launcher) program() string { return "/proc/self/fd/" + strconv.Itoa(int
 
 // environment is what a shim gets; hooks and other runtimes get no more.
 func environment() []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1", "GOTRACEBACK=none"}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB", "GOTRACEBACK=single"}
 	if f := os.Getenv("HULL_FAILPOINT"); strings.HasPrefix(f, "shim-") {
 		env = append(env, "HULL_FAILPOINT="+f)
 	}

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"errors"
+
 	"github.com/hull-dev/hull/internal/cgroup"
 	"github.com/hull-dev/hull/internal/ociruntime"
 	"github.com/hull-dev/hull/internal/ocispec"
@@ -13,7 +15,7 @@ import (
 // but for create, may be called at the same time.
 type driver interface {
 	// create makes the container. terminal is the master of its terminal, or -1.
-	create(c *wire.CreateBody, root, userns int, std ociruntime.Stdio) (pid, terminal int, err error)
+	create(c *wire.CreateBody, config *ocispec.Config, root, userns int, std ociruntime.Stdio) (pid, terminal int, err error)
 	start() error
 	// exec starts a process. terminal is the master of its terminal, or -1.
 	exec(id string, raw []byte, process *specs.Process, std ociruntime.Stdio) (pid, terminal int, err error)
@@ -33,13 +35,18 @@ type own struct {
 	c *ociruntime.Container
 }
 
-func (o *own) create(b *wire.CreateBody, root, userns int, std ociruntime.Stdio) (pid, terminal int, err error) {
+func (o *own) create(b *wire.CreateBody, config *ocispec.Config, root, userns int, std ociruntime.Stdio) (pid, terminal int, err error) {
 	p, err := o.r.Create(b.ID, ociruntime.CreateOptions{Bundle: b.Dir, NoPivot: b.NoPivot, Detach: true,
-		Handles: &ociruntime.Handles{Config: b.Config, Root: root, UserNS: userns, Stdio: std}})
+		Handles: &ociruntime.Handles{Config: b.Config, Decoded: config, Root: root, UserNS: userns, Stdio: std}})
 	if err != nil {
 		return 0, -1, err
 	}
 	o.c = p.Container()
+	return released(p)
+}
+
+// released is a process that is the loop's to watch.
+func released(p *ociruntime.Process) (pid, terminal int, err error) {
 	pid = p.Pid()
 	pidfd, terminal, err := p.Release()
 	if err == nil {
@@ -55,12 +62,7 @@ func (o *own) exec(id string, raw []byte, process *specs.Process, std ociruntime
 	if err != nil {
 		return 0, -1, err
 	}
-	pid = p.Pid()
-	pidfd, terminal, err := p.Release()
-	if err == nil {
-		unix.Close(pidfd)
-	}
-	return pid, terminal, err
+	return released(p)
 }
 
 func (o *own) kill(sig unix.Signal, all bool) error { return o.c.Kill(sig, all) }
@@ -70,7 +72,7 @@ func (o *own) resume() error                        { return o.c.Resume() }
 func (o *own) update(resources []byte) error {
 	r, err := ocispec.DecodeResources(resources)
 	if err != nil {
-		return err
+		return invalid("linux.resources: %v", err)
 	}
 	c, err := o.r.Load(o.c.ID) // with the limits of earlier updates
 	if err != nil {
@@ -81,10 +83,10 @@ func (o *own) update(resources []byte) error {
 
 func (o *own) delete() error {
 	c, err := o.r.Load(o.c.ID)
+	if errors.Is(err, ociruntime.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		if err == ociruntime.ErrNotExist {
-			return nil
-		}
 		return err
 	}
 	return c.Delete(true)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -60,7 +59,6 @@ const firstWait = 30 * time.Second
 
 // Main is the program: descriptor 3 is the first connection. It returns the exit status.
 func Main(rt *ociruntime.Runtime) (int, error) {
-	debug.SetGCPercent(-1) // the memory of a start is given back at once, afterwards
 	s := &server{rt: rt, buf: make([]byte, wire.MaxPacket), status: wire.Creating, listener: -1, oom: -1, failpoint: failpoint(os.Getenv("HULL_FAILPOINT"))}
 	rt.OwnMemory = true
 	rt.Warn = s.warn
@@ -189,7 +187,7 @@ func (s *server) create(req *wire.CreateBody, files []int) (reply []byte, err er
 	} else {
 		s.drv = newForeign(s, req)
 	}
-	pid, master, err := s.drv.create(req, root, userns, e.std)
+	pid, master, err := s.drv.create(req, config, root, userns, e.std)
 	e.closeTheirs()
 	for _, fd := range files {
 		unix.Close(fd)

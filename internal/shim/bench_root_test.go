@@ -1,0 +1,118 @@
+package shim
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hull-dev/hull/internal/logfile"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// BenchmarkRootRun is from Launcher.Create to the end of /bin/true.
+func BenchmarkRootRun(b *testing.B) {
+	for _, userns := range []bool{false, true} {
+		b.Run(fmt.Sprintf("userns=%t", userns), func(b *testing.B) { benchRun(b, userns) })
+	}
+}
+
+func benchRun(b *testing.B, userns bool) {
+	l := newLab(b)
+	var create, start, end, gone []time.Duration
+	for range b.N {
+		id := newID()
+		sp := spec(id, "/bin/true")
+		if userns {
+			withUserNS(sp)
+		}
+		r := l.request(id, sp)
+		r.Log.Driver = logfile.DriverNone
+		t0 := time.Now()
+		s := l.create(r)
+		t1 := time.Now()
+		l.start(s)
+		t2 := time.Now()
+		l.wait(s, "")
+		t3 := time.Now()
+		<-s.Done()
+		create, start, end, gone = append(create, t1.Sub(t0)), append(start, t2.Sub(t0)), append(end, t3.Sub(t0)), append(gone, time.Since(t0))
+		l.l.Forget(id)
+	}
+	for name, list := range map[string][]time.Duration{"create": create, "start": start, "exit": end, "gone": gone} {
+		slices.Sort(list)
+		b.ReportMetric(float64(list[len(list)/2].Microseconds())/1000, name+"-ms")
+		b.ReportMetric(float64(list[0].Microseconds())/1000, name+"-best-ms")
+	}
+}
+
+// withUserNS gives a container a user namespace of its own.
+func withUserNS(s *specs.Spec) {
+	s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1_000_000, Size: 65536}}
+	s.Linux.UIDMappings, s.Linux.GIDMappings = m, m
+}
+
+// TestRootMemory: what a container costs, by the kernel's count of private memory.
+func TestRootMemory(t *testing.T) {
+	b := newLab(t)
+	n := 50
+	before := pss(t, os.Getpid())
+	var list []*Shim
+	for range n {
+		id := newID()
+		s := b.create(b.request(id, spec(id, "sleep", "1000")))
+		b.start(s)
+		list = append(list, s)
+	}
+	time.Sleep(300 * time.Millisecond)
+	shims := 0
+	for _, s := range list {
+		shims += pss(t, s.shimPid)
+	}
+	own := pss(t, os.Getpid()) - before
+	t.Logf("%d containers: %d KiB a shim, %d KiB a container in the client", n, shims/n, own/n)
+	for _, s := range list {
+		if err := s.Delete(b.ctx()); err != nil {
+			t.Error(err)
+		}
+	}
+	if each := (shims + own) / n; each > 800 {
+		t.Errorf("a container costs %d KiB, the limit is 800", each)
+	}
+}
+
+// pss is the proportional set size of a process in KiB.
+func pss(t *testing.T, pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var n int
+		if _, err := fmt.Sscanf(line, "Pss: %d kB", &n); err == nil {
+			return n
+		}
+	}
+	t.Fatal("no Pss in smaps_rollup")
+	return 0
+}
+
+func TestRootHold(t *testing.T) {
+	if os.Getenv("HOLD") == "" {
+		t.Skip()
+	}
+	b := newLab(t)
+	id := newID()
+	var l []*Shim
+	for range 20 {
+		id = newID()
+		s := b.create(b.request(id, spec(id, "sleep", "1000")))
+		b.start(s)
+		l = append(l, s)
+	}
+	os.WriteFile("/tmp/shimx/pid", []byte(fmt.Sprint(l[0].shimPid)), 0o600)
+	time.Sleep(4 * time.Second)
+}
