@@ -74,7 +74,8 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 // halfState is the state file in its creator's hands. The descriptor is the lock.
 type halfState struct {
 	fd   int
-	size int // of what is in it
+	size int    // of what is in it
+	buf  []byte // for the next record
 }
 
 // beginState makes the file.
@@ -98,7 +99,10 @@ func (c *Container) beginState() (*halfState, error) {
 // write puts a record into the file, over the one before. Blanks at its end fill up what that
 // has been longer.
 func (h *halfState) write(s *State) error {
-	b := ocispec.AppendRecord(nil, s)
+	if h.buf == nil {
+		h.buf = make([]byte, 0, 2048)
+	}
+	b := ocispec.AppendRecord(h.buf[:0], s)
 	for len(b) < h.size {
 		b = append(b, ' ')
 	}

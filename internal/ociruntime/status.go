@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/cgroup"
-	"github.com/hull-dev/hull/internal/ocispec"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,11 +75,18 @@ type procStat struct {
 }
 
 func readStat(pid int) (procStat, error) {
-	b, err := ocispec.ReadFile(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/stat")
+	name := "/proc/" + strconv.Itoa(pid) + "/stat"
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return procStat{}, err
+		return procStat{}, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	s, ok := parseStat(string(b))
+	defer unix.Close(fd)
+	var b [1024]byte // 52 numbers and a name of at most 64 bytes
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return procStat{}, &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	s, ok := parseStat(string(b[:n]))
 	if !ok {
 		return procStat{}, errors.New("the stat line is not as proc_pid_stat(5) has it")
 	}
@@ -94,8 +100,16 @@ func parseStat(stat string) (s procStat, ok bool) {
 	if i < 0 {
 		return s, false
 	}
-	f := strings.Fields(stat[i+1:])
-	if len(f) < 20 || len(f[0]) != 1 {
+	var f [20]string
+	n := 0
+	for w := range strings.FieldsSeq(stat[i+1:]) {
+		if n == len(f) {
+			break
+		}
+		f[n] = w
+		n++
+	}
+	if n < len(f) || len(f[0]) != 1 {
 		return s, false
 	}
 	s.state = f[0][0]
