@@ -13,3 +13,27 @@ func DecodeStrings(b []byte) ([]string, error) {
 	}
 	return *p, nil
 }
+
+// StringMember reads one member of an object that is a string; the other members may be anything.
+// ok is false when the document is no object, or the member is not there.
+func StringMember(doc, name string) (value string, ok bool) {
+	r := &reader{src: doc}
+	r.document(func() {
+		if !r.object() {
+			return
+		}
+		for {
+			k, more := r.key()
+			if !more {
+				return
+			}
+			if k == name {
+				r.string(&value)
+				ok = true
+			} else {
+				r.skip(false)
+			}
+		}
+	})
+	return value, ok && r.err == nil
+}

@@ -126,7 +126,7 @@ func newID() string {
 func spec(id string, args ...string) *specs.Spec {
 	caps := []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL"}
 	return &specs.Spec{
-		Version: specs.Version, Hostname: "box", Root: &specs.Root{Path: "rootfs"},
+		Version: "1.0.2", Hostname: "box", Root: &specs.Root{Path: "rootfs"},
 		Process: &specs.Process{Args: args, Cwd: "/", Env: []string{"PATH=/bin", "HOME=/root"}, NoNewPrivileges: true,
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}},
 		Mounts: []specs.Mount{

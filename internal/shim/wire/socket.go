@@ -155,3 +155,23 @@ func readFile(fd int) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// ReceiveFiles receives the descriptors of one message, whatever else is in it, without waiting.
+func ReceiveFiles(sock int) ([]int, error) {
+	var oob [64]byte
+	var b [4096]byte
+	for {
+		_, n, flags, _, err := unix.Recvmsg(sock, b[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files, err := rights(oob[:n])
+		if err == nil && flags&unix.MSG_CTRUNC != 0 {
+			err = errors.New("too many descriptors in a message")
+		}
+		return files, err
+	}
+}
