@@ -20,6 +20,7 @@ const (
 	socketFile = "shim.sock"
 	pidFile    = "shim.pid"
 	exitFile   = "exit.json"
+	errFile    = "shim.err"
 )
 
 // Launcher starts shims and finds them again. Its methods may be called at the same time, but
@@ -140,13 +141,20 @@ func (l *Launcher) launch(ctx context.Context, r Request, dir string) (*Shim, er
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "shim")
+	errs, err := os.OpenFile(filepath.Join(dir, errFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		unix.Close(pair[0])
+		theirs.Close()
+		return nil, err
+	}
 	words := []string{"keel", "--root", filepath.Join(l.state, "keel")}
 	if r.SystemdCgroup {
 		words = append(words, "--systemd-cgroup")
 	}
 	proc, err := os.StartProcess(l.program(), append(words, "shim", r.ID), &os.ProcAttr{
-		Dir: "/", Env: environment(), Files: []*os.File{l.null, l.null, l.null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		Dir: "/", Env: environment(), Files: []*os.File{l.null, l.null, errs, theirs}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	theirs.Close()
+	errs.Close()
 	if err != nil {
 		unix.Close(pair[0])
 		return nil, fmt.Errorf("start its shim: %w", err)
@@ -194,7 +202,7 @@ func (l *Launcher) program() string { return "/proc/self/fd/" + strconv.Itoa(int
 
 // environment is what a shim gets; hooks and other runtimes get no more.
 func environment() []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB", "GOTRACEBACK=single"}
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxprocs=0", "GOGC=off", "GOMEMLIMIT=16MiB", "GOTRACEBACK=single"}
 	if f := os.Getenv("HULL_FAILPOINT"); strings.HasPrefix(f, "shim-") {
 		env = append(env, "HULL_FAILPOINT="+f)
 	}

@@ -314,7 +314,6 @@ func (s *server) exec(c *call, b []byte, files []int) (left []int) {
 		}
 		c.ok(wire.Numbers(nil, []int{pid}))
 		s.failpoint("executed")
-		s.reap()
 	})
 	return nil
 }

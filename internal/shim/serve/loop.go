@@ -21,6 +21,7 @@ type loop struct {
 	mu   sync.Mutex
 	done []func()
 	busy int // calls at work
+	idle func()
 
 	settleAt *timer
 	calls    int // since memory was given back
@@ -58,6 +59,9 @@ func newLoop() (*loop, error) {
 		for _, f := range list {
 			l.busy--
 			f()
+		}
+		if l.busy == 0 {
+			l.idle()
 		}
 		l.settle()
 	})

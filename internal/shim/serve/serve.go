@@ -66,6 +66,7 @@ func Main(rt *ociruntime.Runtime) (int, error) {
 	if s.loop, err = newLoop(); err != nil {
 		return 1, err
 	}
+	s.idle = s.reap // of the calls' children, and of what has come meanwhile
 	first, req, files, err := s.first()
 	if err != nil {
 		return 1, err
