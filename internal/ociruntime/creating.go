@@ -44,7 +44,7 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 		undo.add(func() { c.poststop(h.Poststop) })
 	}
 	undo.add(func() { os.RemoveAll(c.dir) })
-	if err := os.WriteFile(filepath.Join(c.dir, configFile), config, 0o600); err != nil {
+	if err := writeNew(filepath.Join(c.dir, configFile), config); err != nil {
 		return nil, fmt.Errorf("keep a copy of config.json: %w", err)
 	}
 	if half, err = c.beginState(); err != nil {
@@ -69,6 +69,23 @@ func (c *Container) makeDir(config []byte, run bool, undo *undoList, e *ending) 
 		undo.fd(*f.fd)
 	}
 	return half, nil
+}
+
+// writeNew writes a new file. Package os would ask its poller for each.
+func writeNew(name string, b []byte) error {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			return &os.PathError{Op: "write", Path: name, Err: err}
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
 }
 
 // halfState is the state file in its creator's hands. The descriptor is the lock.
