@@ -91,6 +91,9 @@ func newLab(t testing.TB) *lab {
 	t.Cleanup(func() {
 		ids, _ := b.l.IDs()
 		for _, id := range ids {
+			if text, _ := os.ReadFile(filepath.Join(b.state, "containers", id, errFile)); len(text) > 0 {
+				t.Errorf("the shim of %s says: %s", id, text)
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			if s, err := b.l.Connect(ctx, id); err == nil {
 				_ = s.Delete(ctx)

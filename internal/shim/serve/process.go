@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hull-dev/hull/internal/logfile"
@@ -226,9 +227,8 @@ func (in *input) listen() {
 // ready: the process can take more, or nobody reads its input any more.
 func (in *input) ready(events uint32) {
 	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 && !in.shared {
-		clients := in.p.clients
 		in.p.closeInput()
-		for _, c := range clients {
+		for _, c := range slices.Clone(in.p.clients) {
 			c.listen()
 		}
 		return
@@ -238,7 +238,7 @@ func (in *input) ready(events uint32) {
 	in.give(b, from)
 	in.listen()
 	if in.packet == nil {
-		for _, c := range in.p.clients {
+		for _, c := range slices.Clone(in.p.clients) { // those that are gone leave the list
 			c.listen()
 		}
 	}
