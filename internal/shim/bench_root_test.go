@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,7 @@ func withUserNS(s *specs.Spec) {
 func TestRootMemory(t *testing.T) {
 	b := newLab(t)
 	n := 50
+	debug.FreeOSMemory()
 	before := pss(t, os.Getpid())
 	var list []*Shim
 	for range n {
@@ -87,6 +89,7 @@ func TestRootMemory(t *testing.T) {
 		list = append(list, s)
 	}
 	time.Sleep(300 * time.Millisecond)
+	debug.FreeOSMemory()
 	shims := 0
 	for _, s := range list {
 		shims += pss(t, s.shimPid)
