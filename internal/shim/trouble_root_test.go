@@ -502,3 +502,91 @@ func TestPeerProcess(t *testing.T) {
 		t.Errorf("it got an answer of %d bytes", n)
 	}
 }
+
+// Exec processes die with init; each end is told, and before init's.
+func TestRootOrderOfEvents(t *testing.T) {
+	b := newLab(t)
+	id := newID()
+	s := b.create(b.request(id, spec(id, "sleep", "1000")))
+	var ev events
+	s.Subscribe(ev.add)
+	b.start(s)
+	for _, x := range []string{"a", "b"} {
+		if _, _, err := s.Exec(b.ctx(), ExecRequest{ID: x, Process: mustJSON(t, process("sleep", "1000"))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Signal(b.ctx(), "", unix.SIGKILL, true); err != nil {
+		t.Error(err)
+	}
+	<-s.Done()
+	got := ev.kinds()
+	if len(got) != 4 || got[0] != EventExecExit || got[1] != EventExecExit || got[2] != EventExit || got[3] != EventGone {
+		t.Errorf("events %v", got)
+	}
+	if e := b.wait(s, "a"); e.Code != 137 {
+		t.Errorf("exec: %+v", e)
+	}
+	b.gone(id)
+}
+
+// Hooks are the shim's children like init; their ends are not mistaken for its.
+func TestRootHooks(t *testing.T) {
+	b := newLab(t)
+	id := newID()
+	sp := spec(id, "sh", "-c", "sleep 0.1; exit 5")
+	hook := []specs.Hook{{Path: "/bin/true"}}
+	sp.Hooks = &specs.Hooks{CreateRuntime: hook, Poststart: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "0.3"}}}, Poststop: hook}
+	s := b.create(b.request(id, sp))
+	b.start(s) // init ends while the poststart hook runs
+	if e := b.wait(s, ""); e.Code != 5 {
+		t.Errorf("exit %+v", e)
+	}
+	<-s.Done()
+	b.gone(id)
+	id = newID()
+	sp = spec(id, "sleep", "1000")
+	sp.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}}
+	if _, err := b.l.Create(b.ctx(), b.request(id, sp)); err == nil || !strings.Contains(err.Error(), "createRuntime") {
+		t.Errorf("a hook that fails: %v", err)
+	}
+	b.gone(id)
+}
+
+// Nothing of the host's processes is left when containers come and go.
+func TestRootNothingLeft(t *testing.T) {
+	b := newLab(t)
+	count := func() int {
+		fds, _ := os.ReadDir("/proc/self/fd")
+		return len(fds)
+	}
+	var before int
+	for i := range 30 {
+		id := newID()
+		r := b.request(id, spec(id, "true"))
+		s := b.create(r)
+		b.start(s)
+		if e := b.wait(s, ""); e.Code != 0 {
+			t.Errorf("exit %+v", e)
+		}
+		<-s.Done()
+		s.Close()
+		r.Root.Close()
+		if err := b.l.Forget(id); err != nil {
+			t.Error(err)
+		}
+		if i == 4 {
+			before = count()
+		}
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors, were %d", after, before)
+	}
+	if ids, err := b.l.IDs(); err != nil || len(ids) != 0 {
+		t.Errorf("%v %v", ids, err)
+	}
+	var ws unix.WaitStatus
+	if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {
+		t.Errorf("a child is left: %d %v", pid, err)
+	}
+}
