@@ -33,11 +33,6 @@ var layers = []struct {
 	{"internal/spec", []string{"internal/ocispec"}},
 	{"internal/network", nil},
 	{"internal/shim/serve", []string{"internal/shim", "internal/ociruntime", "internal/logfile", "internal/cgroup", "internal/ocispec", "internal/sigpipe"}},
-	{"internal/shim", []string{"internal/logfile"}},
-	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
-	{"internal/xz", nil},
-	{"internal/keel", []string{"internal/shim/serve", "internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},
-	{"internal/shim/serve", []string{"internal/shim", "internal/ociruntime", "internal/cgroup", "internal/ocispec", "internal/logfile", "internal/sigpipe"}},
 	{"internal/shim", []string{"internal/logfile"}}, // hulld's end of the protocol: no runtime in it
 	{"internal/logfile", nil},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},
