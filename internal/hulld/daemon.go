@@ -174,7 +174,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 		return nil, "", nil, errors.Join(err, snaps.Close(), lock.Close())
 	}
 	closeAll = func() error { return errors.Join(meta.Close(), snaps.Close(), lock.Close()) }
-	client := registry.New(registry.Options{Hosts: c.registries(), Log: log, UserAgent: "hull"})
+	client := registry.New(registry.Options{Hosts: c.registries(), Limits: haste(os.Getenv("HULL_HASTE")), Log: log, UserAgent: "hull"})
 	store, err := image.New(meta, image.Options{
 		Snapshotter: driver,
 		Rebase:      driver != snapshot.Native, // whole trees are made above their parents

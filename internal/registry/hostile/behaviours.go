@@ -124,7 +124,7 @@ func documents() []Behaviour {
 		document("two documents", manifestType, func(im *Image) string { return string(im.Manifest) + string(im.Manifest) }),
 		document("nested lists", manifestType, replace(`"note":""`, `"note":"","x":`+strings.Repeat("[", 1<<20))),
 		document("100,000 layers", manifestType, replace(`"layers":[`, `"layers":[`+strings.Repeat(`{"size":1},`, 100_000))),
-		document("layer of negative size", manifestType, replace(`"size":300000`, `"size":-1`)),
+		document("layer of negative size", manifestType, replace(fmt.Sprintf(`"size":%d`, BlobSize), `"size":-1`)),
 		document("digest that is a path", manifestType, func(im *Image) string {
 			return strings.Replace(string(im.Manifest), Digest(im.Layer), "sha256:../../../../etc/passwd", 1)
 		}),
