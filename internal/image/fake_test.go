@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -168,11 +169,15 @@ func (f *fakeSnaps) count(kind snapshots.Kind) (n int) {
 type fakeUnpacker struct {
 	mu       sync.Mutex
 	needs    bool     // the layers want their parents
+	refuse   error    // what is said of each layer, without reading it
 	parents  []string // of each extraction
 	extracts int
 }
 
 func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Reader) (Unpacked, error) {
+	if u.refuse != nil {
+		return Unpacked{}, u.refuse
+	}
 	p, err := plain(r)
 	if err != nil {
 		return Unpacked{}, err
@@ -214,6 +219,7 @@ type fakeRemote struct {
 	silent     bool                      // a cut stream just ends
 	opened     map[digest.Digest][]int64 // offsets that blobs were opened at
 	pushed     []string
+	open       func() io.ReadCloser // of a layer, in place of blobs
 }
 
 func newRemote() *fakeRemote {
@@ -266,6 +272,9 @@ func (f fakeRepository) OpenBlob(_ context.Context, desc ocispec.Descriptor, off
 		return nil, errdefs.ErrNotFound
 	}
 	f.opened[desc.Digest] = append(f.opened[desc.Digest], offset)
+	if f.open != nil && !isImageConfig(desc.MediaType) {
+		return f.open(), nil
+	}
 	data = data[offset:]
 	if f.breaks > 0 && int64(len(data)) > f.breakAfter {
 		f.breaks--
@@ -409,6 +418,21 @@ func damage(t *testing.T, b *bench, hex string) {
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// onDisk lists the files of the content store, blobs and ingests.
+func onDisk(t *testing.T, b *bench) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(b.dir, "content"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 // tarOf is a layer with one file.

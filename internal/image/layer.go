@@ -166,7 +166,7 @@ func (st *stack) blob(ctx context.Context, i int, unpack bool) (*extraction, err
 
 // temporary says whether reading on may help.
 func temporary(err error) bool {
-	return errdefs.IsUnavailable(err) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errdefs.IsUnavailable(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(anotherTry))
 }
 
 // fetch is one attempt of blob. offset is how far it came.
@@ -191,38 +191,39 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		}
 		offset = 0
 	}
+	begun := offset
 	var x *extraction
+	var body io.ReadCloser
+	var refused error // by the unpacker
 	if offset < desc.Size {
-		body, err := st.open(ctx, desc, offset)
-		if err != nil {
+		if body, err = st.open(ctx, desc, offset); err != nil {
 			return nil, offset, err
 		}
 		defer body.Close()
-		in := &intake{r: io.LimitReader(body, desc.Size-offset), w: w, n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
+		// One byte more than there may be: a registry that sends more is not believed.
+		in := &intake{r: io.LimitReader(body, desc.Size-offset+1), w: w, n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
 		defer func() { offset = in.n }()
 		if unpack && offset == 0 {
-			x, err = s.extract(ctx, st.layers[i].Chain, "", in)
-			defer func() {
-				if err != nil && x != nil {
-					s.drop(ctx, x)
-				}
-			}()
+			x, refused = s.extract(ctx, st.layers[i].Chain, "", in)
 		}
 		// Without an extraction, or when it failed for a reason of its own, the bytes still
-		// come in; a stream that broke is the error that counts.
+		// come in: whether they are the blob's is known at their end. A stream that broke is
+		// the error that counts.
 		if in.err == nil {
-			if _, drain := io.Copy(io.Discard, in); drain != nil && err == nil {
-				err = drain
-			}
+			_, _ = io.Copy(io.Discard, in) // in keeps the error
 		}
-		if in.err != nil {
-			err = in.err
-		}
-		if err == nil && in.n < desc.Size {
+		err := in.err
+		switch {
+		case err == nil && in.n < desc.Size:
 			err = io.ErrUnexpectedEOF
+		case err == nil && in.n > desc.Size:
+			err = errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("more than its %d bytes came", desc.Size))
 		}
 		if err != nil {
-			return x, offset, err
+			if x != nil {
+				s.drop(ctx, x)
+			}
+			return nil, offset, err
 		}
 	}
 	s.opts.At("layer.received")
@@ -234,10 +235,40 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		if abort := s.blobs.Abort(ctx, "layer-"+desc.Digest.String()); abort != nil && !errdefs.IsNotFound(abort) {
 			err = errors.Join(err, abort)
 		}
-		return nil, 0, fmt.Errorf("what came is not %s: %w", desc.Digest, err)
+		return nil, 0, otherBytes(desc, begun, body, err)
+	}
+	if refused != nil {
+		return nil, desc.Size, refused
 	}
 	s.opts.At("layer.stored")
 	return x, desc.Size, nil
+}
+
+// anotherTry is an error after which the blob is fetched again, from its start.
+type anotherTry struct{ error }
+
+func (e anotherTry) Unwrap() error { return e.error }
+
+// distruster is a stream of a registry that may have further hosts for a blob: Distrust says that
+// it gave wrong bytes, and is answered with whether another host is left to ask.
+type distruster interface{ Distrust() (more bool) }
+
+// otherBytes is the error of a blob that could not be committed, which began as the first begun
+// bytes of an earlier attempt. Wrong bytes of then, or of one host of many, do not spoil the pull.
+func otherBytes(desc ocispec.Descriptor, begun int64, body io.ReadCloser, err error) error {
+	wrong := errdefs.IsFailedPrecondition(err)
+	err = fmt.Errorf("what came is not %s: %w", desc.Digest, err)
+	if !wrong {
+		return err
+	}
+	more := false
+	if d, ok := body.(distruster); ok {
+		more = d.Distrust()
+	}
+	if begun > 0 || more {
+		return anotherTry{err}
+	}
+	return err
 }
 
 // intake copies what is read into the content store and tells how far it is.

@@ -58,6 +58,9 @@ func (s *Store) Pull(ctx context.Context, ref reference.Reference, opts PullOpti
 	}
 	before, _, _ := s.find(ctx, ref.String())
 	img, err := s.pull(ctx, repo, ref, doc, &opts)
+	if errdefs.IsInvalidArgument(err) {
+		release() // what is refused once is refused the next time: its bytes are of no use
+	}
 	if err != nil {
 		return nil, err
 	}
