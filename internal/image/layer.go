@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	attempts    = 5 // of a layer whose stream broke, each going on where the last one ended
+	attempts    = 3 // of a layer whose stream broke, each going on where the last one ended; the registry client has its own within each
 	cleanupTime = 30 * time.Second
 )
 
