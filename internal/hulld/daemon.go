@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	containerdlog "github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
@@ -183,6 +184,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 		Events:      bus,
 		Log:         log,
 		Parallel:    c.Parallel,
+		Free:        func() (int64, error) { return freeSpace(c.DataRoot) },
 		At:          at,
 		CheckSnapshots: func(ctx context.Context, repair bool) ([]image.Problem, error) {
 			problems, err := snaps.Check(ctx, repair)
@@ -219,6 +221,15 @@ func chooseDriver(dir, asked string) (string, error) {
 		return "", fmt.Errorf("probing snapshotters: %w", err)
 	}
 	return snapshot.Choose(probe, asked, probed)
+}
+
+// freeSpace is what is left of a directory's file system, in bytes.
+func freeSpace(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // rootID is the identity of a data root, made with it.

@@ -21,10 +21,13 @@ import (
 	"github.com/hull-dev/hull/internal/xz"
 )
 
-// Limits of an archive of images.
+// Limits of an archive of images. They bound memory; the disk has Options.Free.
 const (
 	maxArchiveFiles = 16384
-	maxLinks        = 8 // that a name in an archive goes through
+	maxArchiveName  = 4096 // bytes of a name, or of a link's target
+	maxLinks        = 8    // that a name in an archive goes through
+	maxRatio        = 1100 // of plain to compressed bytes (deflate cannot exceed 1,032)
+	ratioGrace      = 256 << 20
 )
 
 // archive is an archive of images whose files are all in the content store, by name.
@@ -70,13 +73,14 @@ func plain(r io.Reader) (io.ReadCloser, error) {
 // readArchive puts every file of an archive into the content store. No name of the archive
 // becomes a path. ctx carries the lease that holds the files.
 func (s *Store) readArchive(ctx context.Context, r io.Reader, report Report) (*archive, error) {
-	in, err := plain(r)
+	src := &counted{r: r}
+	in, err := plain(src)
 	if err != nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("reading the archive: " + err.Error())
 	}
 	defer in.Close()
 	a := &archive{files: make(map[string]ocispec.Descriptor), links: make(map[string]string)}
-	t := tar.NewReader(in)
+	t := tar.NewReader(&ratio{counted{r: in}, src})
 	for n := 0; ; n++ {
 		h, err := t.Next()
 		if err == io.EOF {
@@ -87,6 +91,9 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader, report Report) (*a
 		}
 		if n == maxArchiveFiles {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the archive has more than %d files", maxArchiveFiles))
+		}
+		if err := checkHeader(h); err != nil {
+			return nil, err
 		}
 		name := path.Clean("/" + h.Name)[1:]
 		_, twice := a.files[name]
@@ -108,6 +115,46 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader, report Report) (*a
 	}
 }
 
+// checkHeader refuses what needs more memory or disk than the bytes that came.
+func checkHeader(h *tar.Header) error {
+	if max(len(h.Name), len(h.Linkname)) > maxArchiveName {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the archive has a name of %d bytes", max(len(h.Name), len(h.Linkname))))
+	}
+	sparse := h.Typeflag == tar.TypeGNUSparse
+	for key := range h.PAXRecords {
+		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
+	}
+	if sparse {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%q of the archive is a sparse file, which an archive of images has not", shorten(h.Name)))
+	}
+	return nil
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// ratio ends a stream that is too much longer than what it is decompressed from.
+type ratio struct {
+	counted
+	from *counted
+}
+
+func (r *ratio) Read(p []byte) (int, error) {
+	if out := r.n - ratioGrace; out > 0 && out/maxRatio > r.from.n {
+		return 0, fmt.Errorf("%d bytes out of %d, more than %d for one", r.n, r.from.n, maxRatio)
+	}
+	return r.counted.Read(p)
+}
+
 // readFile puts one file of size bytes, or of any with -1, into the content store.
 func (s *Store) readFile(ctx context.Context, r io.Reader, size int64, report Report) (desc ocispec.Descriptor, err error) {
 	ref := "load-" + rand.Text()
@@ -121,7 +168,11 @@ func (s *Store) readFile(ctx context.Context, r io.Reader, size int64, report Re
 			_ = s.blobs.Abort(context.WithoutCancel(ctx), ref)
 		}
 	}()
-	n, err := io.Copy(w, r)
+	in := &intake{r: r, w: s.room(w), said: func(int64) {}}
+	n, err := io.Copy(io.Discard, in)
+	if in.wrote != nil {
+		return desc, in.wrote
+	}
 	if err != nil {
 		return desc, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}

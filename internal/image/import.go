@@ -136,8 +136,11 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 	if _, err := b.Peek(1); err == io.EOF {
 		b.Reset(bytes.NewReader(make([]byte, 1024)))
 	}
-	in := &intake{r: b, w: w, said: func(int64) {}}
+	in := &intake{r: b, w: s.room(w), said: func(int64) {}}
 	x, err = s.extract(ctx, "import", "", in)
+	if in.wrote != nil {
+		return desc, x, fmt.Errorf("storing the archive: %w", in.wrote)
+	}
 	if in.err != nil {
 		return desc, x, fmt.Errorf("reading the archive: %w", in.err)
 	}

@@ -201,7 +201,7 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		}
 		defer body.Close()
 		// One byte more than there may be: a registry that sends more is not believed.
-		in := &intake{r: io.LimitReader(body, desc.Size-offset+1), w: w, n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
+		in := &intake{r: io.LimitReader(body, desc.Size-offset+1), w: s.room(w), n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
 		defer func() { offset = in.n }()
 		if unpack && offset == 0 {
 			x, refused = s.extract(ctx, st.layers[i].Chain, "", in)
@@ -209,11 +209,15 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		// Without an extraction, or when it failed for a reason of its own, the bytes still
 		// come in: whether they are the blob's is known at their end. A stream that broke is
 		// the error that counts.
-		if in.err == nil {
+		if in.err != nil {
+			refused = nil
+		} else {
 			_, _ = io.Copy(io.Discard, in) // in keeps the error
 		}
 		err := in.err
 		switch {
+		case in.wrote != nil && refused != nil:
+			err = refused
 		case err == nil && in.n < desc.Size:
 			err = io.ErrUnexpectedEOF
 		case err == nil && in.n > desc.Size:
@@ -273,12 +277,13 @@ func otherBytes(desc ocispec.Descriptor, begun int64, body io.ReadCloser, err er
 
 // intake copies what is read into the content store and tells how far it is.
 type intake struct {
-	r    io.Reader
-	w    io.Writer
-	n    int64
-	err  error // of either side
-	last time.Time
-	said func(n int64)
+	r     io.Reader
+	w     io.Writer
+	n     int64
+	err   error // of either side
+	wrote error // of w
+	last  time.Time
+	said  func(n int64)
 }
 
 func (in *intake) Read(p []byte) (int, error) {
@@ -288,7 +293,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	if n > 0 {
 		if _, werr := in.w.Write(p[:n]); werr != nil {
-			in.err = werr
+			in.err, in.wrote = werr, werr
 			return 0, werr
 		}
 		in.n += int64(n)

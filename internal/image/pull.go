@@ -2,9 +2,11 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -58,8 +60,9 @@ func (s *Store) Pull(ctx context.Context, ref reference.Reference, opts PullOpti
 	}
 	before, _, _ := s.find(ctx, ref.String())
 	img, err := s.pull(ctx, repo, ref, doc, &opts)
-	if errdefs.IsInvalidArgument(err) {
-		release() // what is refused once is refused the next time: its bytes are of no use
+	if errdefs.IsInvalidArgument(err) || errors.Is(err, syscall.ENOSPC) {
+		// What is refused once is refused the next time, and on a full disk others need the space.
+		release()
 	}
 	if err != nil {
 		return nil, err

@@ -47,6 +47,8 @@ type Options struct {
 	// At is called where an operation has left something behind that a crash would leave, with
 	// the point's name; tests end the process there. May be nil.
 	At func(point string)
+	// Free is the space left where the blobs are, in bytes; nil means that it does not matter.
+	Free func() (int64, error)
 	// Parallel is how many layers of one pull come in at a time; 0 is 4.
 	Parallel int
 }

@@ -78,6 +78,25 @@ func checkJSON(raw []byte, fields, maps []string) error {
 	return nil
 }
 
+// UnmarshalArray decodes a JSON array of objects that come from outside and are no document of an image, as manifest.json
+// of a `docker save` is: at most MaxSize bytes, and unambiguous as documents are.
+func UnmarshalArray(raw []byte, into any) error {
+	if len(raw) > MaxSize {
+		return invalid("it has %d bytes, the limit is %d", len(raw), MaxSize)
+	}
+	if b := bytes.TrimLeft(raw, " \t\r\n"); len(b) == 0 || b[0] != '[' {
+		return invalid("it is not a JSON array")
+	}
+	object := slices.Concat([]byte(`{"":`), raw, []byte("}"))
+	if err := checkJSON(object, nil, nil); err != nil {
+		return invalid("%v", err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return invalid("%v", plainJSON(err))
+	}
+	return nil
+}
+
 // add records a key of an object.
 func (l *level) add(key string, fields []string) error {
 	l.key, l.has = key, true
