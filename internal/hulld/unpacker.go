@@ -50,12 +50,13 @@ func (u unpacker) Unpack(ctx context.Context, mounts []mount.Mount, r io.Reader)
 		o.Lowers = append(o.Lowers, d)
 	}
 	st, err := unpack.Extract(ctx, dir, r, o)
-	if errors.Is(err, unpack.ErrNeedsLower) && len(lowers) == 0 && u.driver != "native" {
-		_, err := io.Copy(io.Discard, r) // the rest is wanted all the same
-		return image.Unpacked{NeedsParent: true}, err
-	}
+	needs := errors.Is(err, unpack.ErrNeedsLower) && len(lowers) == 0 && u.driver != "native"
 	if errors.Is(err, unpack.ErrArchive) {
 		err = errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	}
+	if needs {
+		_, drain := io.Copy(io.Discard, r) // the rest is wanted all the same
+		return image.Unpacked{NeedsParent: true, Orphan: err}, drain
 	}
 	return image.Unpacked{
 		DiffID:      image.DiffID(st.DiffID.String()),

@@ -169,6 +169,7 @@ func (f *fakeSnaps) count(kind snapshots.Kind) (n int) {
 type fakeUnpacker struct {
 	mu       sync.Mutex
 	needs    bool     // the layers want their parents
+	orphan   error    // with needs: why a layer without a parent is refused
 	refuse   error    // what is said of each layer, without reading it
 	parents  []string // of each extraction
 	extracts int
@@ -204,6 +205,9 @@ func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Read
 	u.extracts++
 	u.parents = append(u.parents, mounts[0].Options[0])
 	out.NeedsParent = u.needs && mounts[0].Options[0] == ""
+	if out.NeedsParent {
+		out.Orphan = u.orphan
+	}
 	return out, nil
 }
 

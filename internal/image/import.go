@@ -144,6 +144,9 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 	if in.err != nil {
 		return desc, x, fmt.Errorf("reading the archive: %w", in.err)
 	}
+	if err == nil && x.Orphan != nil {
+		err = fmt.Errorf("unpacking: %w", x.Orphan)
+	}
 	if err != nil {
 		return desc, x, err
 	}

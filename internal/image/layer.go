@@ -357,8 +357,11 @@ func (st *stack) commit(ctx context.Context, i int, x *extraction) (err error) {
 			return err
 		}
 	}
+	if x.Orphan != nil {
+		return fmt.Errorf("unpacking: %w", x.Orphan)
+	}
 	if x.DiffID != l.Diff {
-		return fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", x.DiffID, l.Diff, errdefs.ErrDataLoss)
+		return fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", x.DiffID, l.Diff, errdefs.ErrInvalidArgument)
 	}
 	return s.commitLayer(ctx, x, l.Chain, parent, based)
 }

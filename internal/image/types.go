@@ -138,4 +138,6 @@ type Unpacked struct {
 	// NeedsParent says that an entry's directory is not in this layer, so that the layer has to
 	// be extracted above the ones below it: one of them may have a link in that place.
 	NeedsParent bool
+	// Orphan is why the layer cannot be the lowest one; nil if it can.
+	Orphan error
 }

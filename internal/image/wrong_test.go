@@ -109,3 +109,16 @@ func TestPullDistrust(t *testing.T) {
 		t.Errorf("distrusted %d times: %v", told, err)
 	}
 }
+
+// TestOrphan: what a layer needs of the ones below it must be there: the lowest has none.
+func TestOrphan(t *testing.T) {
+	b := newBench(t, true)
+	b.unpack.needs, b.unpack.orphan = true, errdefs.ErrInvalidArgument.WithMessage("nothing to link to")
+	_, err := b.Pull(t.Context(), b.remote.tag(t, "x", b.remote.image(t, here(), tarOf(t, "a", 10))), PullOptions{})
+	if err == nil || !strings.Contains(err.Error(), "nothing to link to") {
+		t.Errorf("pull: %v", err)
+	}
+	if _, err = b.Import(t.Context(), bytes.NewReader(tarOf(t, "a", 10)), ImportOptions{}); err == nil || !strings.Contains(err.Error(), "nothing to link to") {
+		t.Errorf("import: %v", err)
+	}
+}

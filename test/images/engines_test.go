@@ -80,6 +80,22 @@ func workDir(t *testing.T, name string) string {
 	return dir
 }
 
+// fastDir is a directory in memory, for tests of many small images, where the kernel can have
+// overlayfs there.
+func fastDir(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "hull-images-"+name+"-")
+	if err != nil {
+		return workDir(t, name)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("something is left in %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
 func startHulld(t *testing.T, dir string, env ...string) *daemon {
 	t.Helper()
 	return startHulldWith(t, dir, env)
