@@ -202,13 +202,12 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 }
 
 // chooseDriver takes the snapshotter that is asked for, or that has a store here already, or
-// the first that works.
+// the first that works. One with a store is not probed: probing writes, and a disk that is full
+// must not keep hulld from starting.
 func chooseDriver(dir, asked string) (string, error) {
-	if asked == "" {
-		for _, d := range []string{snapshot.Overlay, snapshot.EROFS, snapshot.Native} {
-			if _, err := os.Stat(filepath.Join(dir, d, "driver")); err == nil {
-				return d, nil
-			}
+	for _, d := range []string{snapshot.Overlay, snapshot.EROFS, snapshot.Native} {
+		if _, err := os.Stat(filepath.Join(dir, d, "driver")); err == nil && (asked == "" || asked == d) {
+			return d, nil
 		}
 	}
 	probe := filepath.Join(dir, "probe")

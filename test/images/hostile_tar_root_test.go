@@ -126,9 +126,13 @@ func reason(t *testing.T, name string, err error) string {
 	return why
 }
 
-func snapshotsDir(d *daemon) string { return filepath.Join(d.dir, "data", "snapshots", "overlay", "snapshots") }
+func snapshotsDir(d *daemon) string {
+	return filepath.Join(d.dir, "data", "snapshots", "overlay", "snapshots")
+}
 
-func blobsDir(d *daemon) string { return filepath.Join(d.dir, "data", "meta", "content", "blobs", "sha256") }
+func blobsDir(d *daemon) string {
+	return filepath.Join(d.dir, "data", "meta", "content", "blobs", "sha256")
+}
 
 // newest is the snapshot made last; 0 for none.
 func newest(t *testing.T, d *daemon) int {

@@ -1,7 +1,6 @@
 package images
 
 import (
-	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -108,45 +107,6 @@ mkdir -p /run/hull; touch /run/hull/hulld.log; rm -rf /var/lib/hull; touch /var/
 	}
 	if !strings.Contains(text, "hulld did not start: hulld: making a directory: mkdir /var/lib/hull: not a directory (its log is /run/hull/hulld.log)") {
 		t.Errorf("the error of a hulld that cannot start does not say why, or where its log is:\n%s", text)
-	}
-}
-
-// TestRootDiskFull: an image that does not fit is one clear error; the daemon lives, nothing
-// is left, and with more space the same image comes in.
-func TestRootDiskFull(t *testing.T) {
-	requires(t)
-	work := workDir(t, "full")
-	noise := make([]byte, 20<<20)
-	_, _ = rand.Read(noise)
-	fixture := filepath.Join(work, "fixtures.tar")
-	data := archive(t, picture{tags: []string{"big:1"}, layers: [][]byte{layer(t, text("noise", string(noise)))}})
-	if err := os.WriteFile(fixture, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, mib := range []int{12, 50} { // too small for the blob; for the layer
-		dir := filepath.Join(work, fmt.Sprint(mib))
-		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
-		d.start(t, os.Environ(), "sh", "-c", fmt.Sprintf("mount --make-rprivate / && mount -t tmpfs -o size=%dm t %s/data && exec %s --data-root %s/data --state-dir %s/run --snapshotter overlay", mib, dir, program(t, "hulld"), dir, dir))
-		r := d.do("load", "-i", fixture)
-		if r.code == 0 || !strings.Contains(r.err, "space") {
-			t.Errorf("%d MiB: exit code %d: %s%s", mib, r.code, r.out, r.err)
-		}
-		t.Logf("%d MiB: %s", mib, r.err)
-		fsck(t, d)
-		if out := d.ok(t, "images", "-q"); out != "" {
-			t.Errorf("%d MiB: there is an image: %s", mib, out)
-		}
-		remount := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,size=256m", filepath.Join(dir, "data"))
-		if out, err := remount.CombinedOutput(); err != nil {
-			t.Fatalf("%v %s", err, out)
-		}
-		d.ok(t, "load", "-i", fixture)
-		fsck(t, d)
-		d.ok(t, "rmi", "big:1")
-		d.stop(t)
 	}
 }
 
