@@ -24,7 +24,7 @@ func TestRootBombs(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			dir := fastDir(t, "bombs")
-			d := startOnDisk(t, dir, 128)
+			d := startOnDisk(t, dir, "overlay", 128)
 			reg := startShelf(t)
 			small := payloadOf(layer(t, text("etc/hello", "hello\n")))
 			try := func() {

@@ -22,7 +22,7 @@ func TestRootDiskFull(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			dir := workDir(t, "full")
-			d := startOnDisk(t, dir, 150)
+			d := startOnDisk(t, dir, "overlay", 150)
 			reg := startShelf(t)
 			before := d.used(t)
 			for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestRootDiskFull(t *testing.T) {
 					t.Errorf("%s: there is an image: %s", c.what, out)
 				}
 				d.kill()
-				d = reopenDisk(t, dir)
+				d = reopenDisk(t, dir, "overlay")
 				fsck(t, d)
 				if err := os.Remove(filepath.Join(d.dataDir(), "ballast")); err != nil {
 					t.Fatal(err)

@@ -30,6 +30,8 @@ type daemon struct {
 	name   string
 	dir    string
 	socket string
+	driver string // of hulld's snapshots, if the test chose it
+	disk   bool   // the data is on a file system of its own
 	cmd    *exec.Cmd
 	ended  chan error
 	client string
@@ -106,6 +108,14 @@ func startHulldWith(t *testing.T, dir string, env []string, args ...string) *dae
 	t.Helper()
 	d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
 	d.start(t, append(os.Environ(), env...), append([]string{program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug"}, args...)...)
+	return d
+}
+
+// startDriver is startHulld with a snapshotter.
+func startDriver(t *testing.T, dir, driver string, env ...string) *daemon {
+	t.Helper()
+	d := &daemon{name: "hulld", dir: dir, driver: driver, socket: filepath.Join(dir, "run", "hull.sock")}
+	d.start(t, append(os.Environ(), env...), program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug", "--snapshotter", driver)
 	return d
 }
 

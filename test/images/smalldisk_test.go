@@ -12,7 +12,7 @@ import (
 
 // startOnDisk starts hulld with its data on an ext4 file system of its own, mib MiB large, in the mount namespace of
 // hulld alone: it goes with the process.
-func startOnDisk(t *testing.T, dir string, mib int) *daemon {
+func startOnDisk(t *testing.T, dir, driver string, mib int) *daemon {
 	t.Helper()
 	img := filepath.Join(dir, "disk")
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
@@ -30,19 +30,22 @@ func startOnDisk(t *testing.T, dir string, mib int) *daemon {
 	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", img).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v %s", err, out)
 	}
-	return reopenDisk(t, dir)
+	return reopenDisk(t, dir, driver)
 }
 
 // reopenDisk starts hulld on the disk of startOnDisk again.
-func reopenDisk(t *testing.T, dir string) *daemon {
+func reopenDisk(t *testing.T, dir, driver string) *daemon {
 	t.Helper()
-	d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
-	d.start(t, os.Environ(), "sh", "-c", fmt.Sprintf("mount --make-rprivate / && mount -o loop %[1]s/disk %[1]s/data && exec %[2]s --data-root %[1]s/data --state-dir %[1]s/run --snapshotter overlay --log-level debug", dir, program(t, "hulld")))
+	d := &daemon{name: "hulld", dir: dir, driver: driver, disk: true, socket: filepath.Join(dir, "run", "hull.sock")}
+	d.start(t, os.Environ(), "sh", "-c", fmt.Sprintf("mount --make-rprivate / && mount -o loop %[1]s/disk %[1]s/data && exec %[2]s --data-root %[1]s/data --state-dir %[1]s/run --snapshotter %[3]s --log-level debug", dir, program(t, "hulld"), driver))
 	return d
 }
 
 // dataDir is hulld's data root, seen from outside of its mount namespace.
 func (d *daemon) dataDir() string {
+	if !d.disk {
+		return filepath.Join(d.dir, "data")
+	}
 	return fmt.Sprintf("/proc/%d/root%s/data", d.cmd.Process.Pid, d.dir)
 }
 
