@@ -166,7 +166,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 	if err != nil {
 		return nil, "", nil, errors.Join(err, lock.Close())
 	}
-	snaps, err := snapshot.Open(snapshot.Config{Root: filepath.Join(dir, driver), Driver: driver, Log: log})
+	snaps, err := snapshot.Open(snapshot.Config{Root: filepath.Join(dir, driver), Driver: driver, Log: log, At: at})
 	if err != nil {
 		return nil, "", nil, errors.Join(err, lock.Close())
 	}

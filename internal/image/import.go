@@ -157,6 +157,7 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader) (desc ocispec.Desc
 	if err = w.Commit(ctx, in.n, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
 		return desc, x, err
 	}
+	s.opts.At("layer.stored")
 	desc.MediaType, err = s.layerType(ctx, desc)
 	return desc, x, err
 }

@@ -242,6 +242,7 @@ func (s *Store) writeSmall(ctx context.Context, desc ocispec.Descriptor, raw []b
 		return err
 	}
 	err = w.Commit(ctx, int64(len(raw)), desc.Digest, content.WithLabels(labels))
+	s.opts.At("document.stored")
 	if errdefs.IsAlreadyExists(err) {
 		return s.addLabels(ctx, desc.Digest, labels)
 	}

@@ -107,7 +107,7 @@ func Open(ctx context.Context, lock *os.File, snapshotters map[string]snapshots.
 	}
 	s.disk = blobs
 	s.snap = slices.Sorted(maps.Keys(snapshotters))
-	s.db = metadata.NewDB(s.bolt, blobs, snapshotters)
+	s.db = metadata.NewDB(s.bolt, deleting{blobs, at}, snapshotters)
 	if err := s.db.Init(ctx); err != nil {
 		return nil, fmt.Errorf("reading the database: %w", err)
 	}

@@ -92,14 +92,7 @@ var entryPoints = []entryPoint{
 		manifest := encode([]any{map[string]any{"Config": "c.json", "RepoTags": []string{"case:1"}, "Layers": []string{"l/layer.tar"}}})
 		return d.post("/images/load", outer(member{"c.json", config}, member{"manifest.json", manifest}, member{"l/layer.tar", p}))
 	}},
-	{"load of an OCI layout", func(d *daemon, _ *shelf, p payload) error {
-		config, manifest := p.documents()
-		index := encode(map[string]any{"schemaVersion": 2, "manifests": []any{map[string]any{
-			"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + sum(manifest), "size": len(manifest),
-			"annotations": map[string]string{"io.containerd.image.name": "docker.io/library/case:1"}}}})
-		return d.post("/images/load", outer(member{"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)}, member{"index.json", index},
-			member{"blobs/sha256/" + sum(config), config}, member{"blobs/sha256/" + sum(manifest), manifest}, member{"blobs/sha256/" + p.digest, p}))
-	}},
+	{"load of an OCI layout", func(d *daemon, _ *shelf, p payload) error { return d.post("/images/load", p.layout()) }},
 	{"import", func(d *daemon, _ *shelf, p payload) error {
 		return d.post("/images/create?"+url.Values{"fromSrc": {"-"}, "repo": {"case"}, "tag": {"1"}}.Encode(), io.LimitReader(p.open(), p.size))
 	}},
@@ -131,6 +124,16 @@ func outer(members ...member) io.Reader {
 		parts = append(parts, &head, data, bytes.NewReader(make([]byte, -size&511)))
 	}
 	return io.MultiReader(append(parts, bytes.NewReader(make([]byte, 1024)))...)
+}
+
+// layout is an OCI layout of the image.
+func (p payload) layout() io.Reader {
+	config, manifest := p.documents()
+	index := encode(map[string]any{"schemaVersion": 2, "manifests": []any{map[string]any{
+		"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + sum(manifest), "size": len(manifest),
+		"annotations": map[string]string{"io.containerd.image.name": "docker.io/library/case:1"}}}})
+	return outer(member{"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)}, member{"index.json", index},
+		member{"blobs/sha256/" + sum(config), config}, member{"blobs/sha256/" + sum(manifest), manifest}, member{"blobs/sha256/" + p.digest, p})
 }
 
 // post sends a request to the engine, and returns its error, whether it comes as a status or in the stream.

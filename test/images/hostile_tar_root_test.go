@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hull-dev/hull/internal/unpack/hostiletar"
 )
@@ -105,16 +104,7 @@ func (v *verdicts) run(t *testing.T, d *daemon, e entryPoint, canary *hostiletar
 	fsck(t, d)
 	// What was refused left nothing, and what was accepted can be removed.
 	d.ok(t, "image", "prune", "-af")
-	left := func() []string { return append(files(t, snapshotsDir(d)), files(t, blobsDir(d))...) }
-	for deadline := time.Now().Add(20 * time.Second); len(left()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(50 * time.Millisecond)
-	}
-	if l := left(); len(l) > 0 {
-		t.Errorf("with no image left, these are: %v", l)
-	}
-	if n := files(t, filepath.Join(d.dataDir(), "meta", "content", "ingest")); len(n) > 0 {
-		t.Errorf("ingests are left: %v", n)
-	}
+	nothingLeft(t, d)
 }
 
 func (v *verdicts) note(name, entry, said string) {
