@@ -350,7 +350,7 @@ func (f fakeRepository) PushDocument(_ context.Context, ref reference.Reference,
 // bench is a store over fakes.
 type bench struct {
 	*Store
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	meta   *metadata.Store
 	snaps  *fakeSnaps
@@ -358,7 +358,7 @@ type bench struct {
 	remote *fakeRemote
 }
 
-func newBench(t *testing.T, rebase bool) *bench {
+func newBench(t testing.TB, rebase bool) *bench {
 	if err := containerdlog.SetLevel("error"); err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +368,7 @@ func newBench(t *testing.T, rebase bool) *bench {
 }
 
 // memory is a directory where fsync costs nothing, if there is one.
-func memory(t *testing.T) string {
+func memory(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "hull-image-")
 	if err != nil {
 		return t.TempDir()
@@ -440,7 +440,7 @@ func onDisk(t *testing.T, b *bench) (names []string) {
 }
 
 // tarOf is a layer with one file.
-func tarOf(t *testing.T, name string, size int) []byte {
+func tarOf(t testing.TB, name string, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -456,7 +456,7 @@ func tarOf(t *testing.T, name string, size int) []byte {
 	return b.Bytes()
 }
 
-func zip(t *testing.T, data []byte) []byte {
+func zip(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
