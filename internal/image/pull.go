@@ -156,12 +156,7 @@ func (s *Store) Distribution(ctx context.Context, ref reference.Reference, auth 
 	if doc.Config == nil || !isImageConfig(doc.Config.MediaType) {
 		return target(doc), found, nil
 	}
-	body, err := repo.OpenBlob(ctx, *doc.Config, 0)
-	if err != nil {
-		return ocispec.Descriptor{}, nil, err
-	}
-	defer body.Close()
-	raw, err := io.ReadAll(io.LimitReader(body, manifest.MaxSize+1))
+	raw, err := readConfig(ctx, *doc.Config, repo.OpenBlob)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}
@@ -312,6 +307,15 @@ func (s *Store) bringConfig(ctx context.Context, desc ocispec.Descriptor, open o
 	if open == nil {
 		return nil, fmt.Errorf("config %s is missing: %w", desc.Digest, errdefs.ErrNotFound)
 	}
+	raw, err := readConfig(ctx, desc, open)
+	if err != nil {
+		return nil, err
+	}
+	return raw, s.writeSmall(ctx, desc, raw, nil)
+}
+
+// readConfig fetches a config and holds it to its digest.
+func readConfig(ctx context.Context, desc ocispec.Descriptor, open opener) ([]byte, error) {
 	if desc.Size > manifest.MaxSize {
 		return nil, fmt.Errorf("config %s is said to be %d bytes long: %w", desc.Digest, desc.Size, errdefs.ErrInvalidArgument)
 	}
@@ -327,7 +331,7 @@ func (s *Store) bringConfig(ctx context.Context, desc ocispec.Descriptor, open o
 	if got := desc.Digest.Algorithm().FromBytes(raw); got != desc.Digest {
 		return nil, fmt.Errorf("the config came as %s, not %s: %w", got, desc.Digest, errdefs.ErrDataLoss)
 	}
-	return raw, s.writeSmall(ctx, desc, raw, nil)
+	return raw, nil
 }
 
 // bringBlob fetches one blob that is not unpacked.

@@ -116,6 +116,19 @@ func documents() []Behaviour {
 			w.Header().Set("Content-Type", indexType)
 			w.Write(index)
 		})},
+		{Name: "layer that is only elsewhere", serve: func(s *Server, w http.ResponseWriter, r *http.Request, k Kind) bool {
+			switch {
+			case k == ByTag && s.allowed(r):
+				w.Header().Set("Content-Type", manifestType)
+				urls := fmt.Sprintf(`"urls":["http://%s/v2/%s/blobs/%s"],"size":%d`, s.Thief(), Repository, Digest(s.Image.Layer), BlobSize)
+				io.WriteString(w, replace(fmt.Sprintf(`"size":%d`, BlobSize), urls)(s.Image))
+			case k == Blob:
+				w.WriteHeader(http.StatusNotFound)
+			default:
+				return false
+			}
+			return true
+		}},
 		document("manifest and index in one", manifestType, replace(`"layers"`, `"manifests":[],"layers"`)),
 		document("media type of the other kind", indexType, replace(`"mediaType":"`+manifestType+`",`, "")),
 		document("media type that differs inside", indexType, func(im *Image) string { return string(im.Manifest) }),
