@@ -41,9 +41,12 @@ func TestRootBombs(t *testing.T) {
 				if !c.Bomb || strings.HasSuffix(c.Name, "members of one name") && os.Getenv("HULL_EXPLOIT_ROUNDS") == "" {
 					continue
 				}
-				base, begun := d.memory(t, true), time.Now()
+				base, begun, least := d.memory(t, true), time.Now(), d.watchFree(t)
 				err := e.send(d, reg, payload{open: func() io.Reader { return c.Archive() }, size: 8 << 30, digest: sum([]byte(c.Name)), diff: sum(nil), mediaType: layerTar})
 				took, grown := time.Since(begun), d.memory(t, false)-base
+				if l := least(); l < 1<<20 {
+					t.Errorf("%s: %d KiB of the disk were left", c.Name, l>>10)
+				}
 				switch {
 				case err == nil:
 					t.Errorf("%s: accepted", c.Name)

@@ -61,6 +61,28 @@ func (d *daemon) free(t *testing.T) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
+// watchFree looks at the free space until least is called, which says how little it was.
+func (d *daemon) watchFree(t *testing.T) (least func() int64) {
+	done, result := make(chan struct{}), make(chan int64)
+	dir := d.dataDir()
+	go func() {
+		low := int64(1 << 62)
+		for {
+			var st syscall.Statfs_t
+			if syscall.Statfs(dir, &st) == nil {
+				low = min(low, int64(st.Bavail)*st.Bsize)
+			}
+			select {
+			case <-done:
+				result <- low
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 { close(done); return <-result }
+}
+
 func (d *daemon) statfs(t *testing.T) (st syscall.Statfs_t) {
 	t.Helper()
 	if err := syscall.Statfs(d.dataDir(), &st); err != nil {
