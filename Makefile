@@ -59,7 +59,7 @@ conformance-baseline: ## record what Debian's runc does with the validation prog
 	$(GO) run ./test/conformance -runtime runc -update-baseline
 
 images: build ## docker's client against hulld and dockerd; hostile archives and registries; hulld killed, its disk full
-	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
+	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 20m -v ./test/images
 
 engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build

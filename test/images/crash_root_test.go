@@ -33,6 +33,7 @@ var points = map[string][]string{
 // do what it does.
 func TestRootKilled(t *testing.T) {
 	requires(t)
+	t.Parallel()
 	registry := startRegistry(t)
 	shared := fastDir(t, "fixtures")
 	fixture, layout, flat := filepath.Join(shared, "fixtures.tar"), filepath.Join(shared, "layout.tar"), filepath.Join(shared, "layer.tar")

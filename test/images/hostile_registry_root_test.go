@@ -17,7 +17,7 @@ import (
 
 // Bounds of one pull from a registry that misbehaves, with the time limits divided by haste.
 const (
-	haste         = "75"
+	haste         = "50"
 	hostileTime   = 15 * time.Second
 	hostileMemory = 64 << 20
 )
@@ -27,6 +27,7 @@ const (
 // the next pull works.
 func TestRootHostileRegistry(t *testing.T) {
 	requires(t)
+	t.Parallel() // it waits most of the time
 	for _, client := range []string{"hull", "docker"} {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
