@@ -75,11 +75,11 @@ func FuzzLoad(f *testing.F) {
 	f.Add(zip(f, layout))
 	f.Add([]byte("\x28\xb5\x2f\xfd"))
 	b := newBench(f, true)
-	if err := b.Load(f.Context(), bytes.NewReader(layout), nil); err != nil {
+	if err := b.Load(f.Context(), bytes.NewReader(layout), nil, nil); err != nil {
 		f.Fatalf("the good layout: %v", err)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		err := b.Load(t.Context(), bytes.NewReader(raw), nil)
+		err := b.Load(t.Context(), bytes.NewReader(raw), nil, nil)
 		all, lerr := b.Images(t.Context())
 		if lerr != nil {
 			t.Fatalf("the images cannot be listed: %v", lerr)

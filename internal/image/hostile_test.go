@@ -153,7 +153,7 @@ func TestLoadBounds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, true)
 			b.opts.Free = func() (int64, error) { return 1 << 40, nil }
-			err := b.Load(t.Context(), c.r, nil)
+			err := b.Load(t.Context(), c.r, nil, nil)
 			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %.300v, want something with %q", err, c.want)
 			}
@@ -175,7 +175,7 @@ func TestReserve(t *testing.T) {
 			_, err := b.Pull(b.t.Context(), b.remote.tag(t, "x", b.remote.image(t, here(), data)), PullOptions{})
 			return err
 		},
-		"load": func(b *bench) error { return b.Load(b.t.Context(), bytes.NewReader(data), nil) },
+		"load": func(b *bench) error { return b.Load(b.t.Context(), bytes.NewReader(data), nil, nil) },
 		"import": func(b *bench) error {
 			_, err := b.Import(b.t.Context(), bytes.NewReader(data), ImportOptions{})
 			return err
@@ -244,7 +244,7 @@ func TestLoadAmbiguous(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Close()
-		if err := b.Load(t.Context(), &raw, nil); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "manifest.json of the archive") {
+		if err := b.Load(t.Context(), &raw, nil, nil); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "manifest.json of the archive") {
 			t.Errorf("%s: %v", doc, err)
 		}
 	}

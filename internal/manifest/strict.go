@@ -26,7 +26,11 @@ type level struct {
 	free bool            // a map: only equal keys clash
 	key  string          // the key whose value comes next, when hasKey
 	has  bool
+	n    int // values of an array
 }
+
+// maxElements bounds an array: what is decoded takes fifty times the bytes of "{},".
+const maxElements = 20_000
 
 // checkJSON says why two parsers could read raw differently: not one object in valid UTF-8 and nothing else, deeper than
 // MaxDepth, a key twice in one object, two keys that differ only in case, or a key that is one of fields but for case.
@@ -57,6 +61,11 @@ func checkJSON(raw []byte, fields, maps []string) error {
 				return err
 			}
 			continue
+		}
+		if n := len(stack); n > 0 && stack[n-1].keys == nil {
+			if stack[n-1].n++; stack[n-1].n > maxElements {
+				return fmt.Errorf("it has a list of more than %d elements", maxElements)
+			}
 		}
 		if d, ok := tok.(json.Delim); ok {
 			if len(stack) == MaxDepth {

@@ -28,17 +28,13 @@ type willing struct{ fake }
 
 var errRefused = errdefs.ErrNotFound.WithMessage("there is none")
 
-func (w *willing) PushAll(context.Context, reference.Repository, image.PushOptions) error {
-	return errRefused
-}
-
-func (w *willing) Load(_ context.Context, r io.Reader, report image.Report) error {
+func (w *willing) Load(_ context.Context, r io.Reader, _ []ocispec.Platform, report image.Report) error {
 	_, err := io.Copy(io.Discard, r)
 	report(image.Progress{Status: "Loaded image: x\n", Stream: true})
 	return errors.Join(err, errRefused)
 }
 
-func (w *willing) Save(context.Context, []string, *ocispec.Platform) (*image.Archive, error) {
+func (w *willing) Save(context.Context, []string, []ocispec.Platform) (*image.Archive, error) {
 	return nil, errRefused
 }
 
@@ -95,7 +91,6 @@ func FuzzRequest(f *testing.F) {
 	} {
 		f.Add(s.method, s.path, s.query, auth, []byte(s.body))
 	}
-	server := New(&willing{}, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler))
 	ended, cancel := context.WithCancel(f.Context())
 	cancel() // so that /events comes to an end
 	f.Fuzz(func(t *testing.T, method, path, query, auth string, body []byte) {
@@ -104,7 +99,8 @@ func FuzzRequest(f *testing.F) {
 			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 		}).WithContext(ended)
 		w := httptest.NewRecorder()
-		server.ServeHTTP(w, r)
+		store := &willing{}
+		New(store, &store.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 		if w.Code < 200 || w.Code > 599 {
 			t.Fatalf("status %d", w.Code)
 		}

@@ -76,6 +76,9 @@ func (v *verdicts) run(t *testing.T, d *daemon, e entryPoint, canary *hostiletar
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(data) == 0 && e.name == "import" {
+			continue // as with Docker, nothing at all is an empty file system
+		}
 		p := payloadOf(data)
 		before := newest(t, d)
 		err = e.send(d, reg, p)
@@ -120,6 +123,12 @@ func (v *verdicts) note(name, entry, said string) {
 func reason(t *testing.T, name string, err error) string {
 	t.Helper()
 	text := err.Error()
+	// What load and import compress anew comes to its end before it is unpacked.
+	for _, decoder := range []string{"not a good xz stream", "bzip2 data invalid"} {
+		if i := strings.Index(text, decoder); i >= 0 {
+			return text[i:]
+		}
+	}
 	_, why, ok := strings.Cut(text, "unpack: ")
 	if !ok || !strings.Contains(why, "archive refused") || strings.ContainsAny(text, "\n\r") || len(text) > 1200 {
 		t.Errorf("%s: the error is not one line that says why the archive is refused: %q", name, text)
