@@ -26,7 +26,7 @@ ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images lint vet fuzz fuzz-list \
-	bench-runtime cover check demo ledgers install clean
+	bench-runtime bench-image cover check demo ledgers install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s), one after the other, and print
 
 bench-runtime: build ## keel, crun and runc side by side, with goals (BENCHFLAGS=-short for a quick look)
 	$(GO) run ./test/bench/runtime -keel $(BIN)/keel $(BENCHFLAGS)
+
+bench-image: build ## hulld, docker, podman and ctr: pull, push, load side by side, with goals (BENCHFLAGS=-quick for a look)
+	$(GO) run ./test/bench/image -bin $(BIN) $(BENCHFLAGS)
 
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...

@@ -175,7 +175,7 @@ type fakeUnpacker struct {
 	extracts int
 }
 
-func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Reader) (Unpacked, error) {
+func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Reader, _ bool) (Unpacked, error) {
 	if u.refuse != nil {
 		return Unpacked{}, u.refuse
 	}

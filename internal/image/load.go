@@ -39,6 +39,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, want []ocispec.Platform, 
 	if err != nil {
 		return err
 	}
+	defer a.drop(ctx, s)
 	var loaded []loadedImage
 	switch {
 	case a.has(ocispec.ImageIndexFile):
@@ -177,7 +178,7 @@ func (s *Store) loadDocker(ctx context.Context, a *archive, want []ocispec.Platf
 		if err != nil {
 			return nil, err
 		}
-		if err := s.bring(ctx, doc, nil, nil); err != nil {
+		if err := s.bring(ctx, doc, nil, a.fresh, nil); err != nil {
 			return nil, fmt.Errorf("loading %s: %w", e.Config, err)
 		}
 		l.target = target(doc)
@@ -331,7 +332,7 @@ func (s *Store) loadManifest(ctx context.Context, a *archive, doc *manifest.Docu
 			return errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("blob %s is %d bytes long, its manifest says %d", b.Digest, f.Size, b.Size))
 		}
 	}
-	return s.bring(ctx, doc, nil, nil)
+	return s.bring(ctx, doc, nil, a.fresh, nil)
 }
 
 // archiveDocuments fetches documents that an archive brought.

@@ -179,7 +179,7 @@ func (s *Store) pull(ctx context.Context, repo Repository, ref reference.Referen
 		return nil, fmt.Errorf("%s: %w", ref.Familiar(), err)
 	}
 	picked := path[len(path)-1]
-	if err := s.bring(ctx, picked, repo.OpenBlob, opts.Report); err != nil {
+	if err := s.bring(ctx, picked, repo.OpenBlob, nil, opts.Report); err != nil {
 		return nil, fmt.Errorf("pulling %s: %w", ref.Familiar(), err)
 	}
 	for _, doc := range slices.Backward(path[:len(path)-1]) {
@@ -240,8 +240,8 @@ func (s *Store) choose(ctx context.Context, f manifest.Fetcher, root *manifest.D
 }
 
 // bring puts a manifest with all it refers to into the store. open reads blobs that are not
-// there; nil if all are.
-func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, report Report) error {
+// there; nil if all are. fresh are layers that were unpacked as they came; may be nil.
+func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, fresh *freshLayers, report Report) error {
 	known, err := s.hold(ctx, doc.Config.Digest)
 	if err != nil {
 		return err
@@ -272,7 +272,7 @@ func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, 
 			}
 		}
 	}
-	st := &stack{store: s, open: open, report: report, layers: layers}
+	st := &stack{store: s, open: open, fresh: fresh, report: report, layers: layers}
 	if known {
 		if whole, err := st.here(ctx); err != nil || whole {
 			st.layers = nil // the image is here under another name: nothing to show

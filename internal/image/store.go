@@ -24,7 +24,8 @@ import (
 
 // Labels of what the store keeps. The collector follows containerd's.
 const (
-	labelSize    = "hull/layer.size" // of a snapshot: bytes of its files, in decimal
+	labelSize    = "hull/layer.size"                      // of a snapshot: bytes of its files, in decimal
+	labelRoot    = "containerd.io/snapshot/dev.hull.root" // of a commit: "parent" is whose root directory it gets (package snapshot)
 	labelRefBlob = "containerd.io/gc.ref.content."
 	labelRefSnap = "containerd.io/gc.ref.snapshot."
 	labelSource  = "hull/source." // of a blob, with a registry's domain: repositories that have it

@@ -60,7 +60,7 @@ func (s *Snapshotter) probeOverlayfs(attach bool) (fs *overlayfs, err error) {
 	return fs, nil
 }
 
-// probe asks the kernel. It makes nothing: the store must open on a disk that is full.
+// probe makes an overlay. It makes nothing else: the store must open on a disk that is full.
 func (d *storeDirs) probe() (*overlayfs, error) {
 	return newOverlayfs(d.mntDir, d.rootDir, "snapshots", "trash")
 }

@@ -24,6 +24,7 @@ var points = map[string][]string{
 	"pull REG/two:1": {"prepare.recorded:3", "prepare.renamed:2", "layer.prepared", "layer.received", "layer.received:3", "layer.stored", "layer.stored:2", "layer.unpacked", "commit.sealed:2", "commit.synced:3", "commit.recorded:2",
 		"layer.committed", "layer.committed:3", "document.stored", "document.stored:2", "name.before", "name.after"},
 	"import LAYER i:1": {"prepare.filled:2", "layer.prepared", "layer.unpacked", "layer.stored", "commit.synced", "commit.recorded", "layer.committed", "document.stored", "document.stored:2", "name.before", "name.after"},
+	"push REG/two:1":   {"push.packed", "push.packed:2", "document.stored", "name.before", "name.after"},
 	"rmi -f two:1":     {"remove.untagged", "remove.deleted", "collect.before", "remove.recorded:2", "remove.renamed:2", "trash.deleted:2", "collect.blob:2", "collect.blob:3", "collect.after"},
 	"image prune -af":  {"remove.untagged", "remove.untagged:2", "remove.deleted", "remove.deleted:2", "collect.before", "remove.recorded:3", "remove.renamed:4", "trash.deleted:3", "collect.blob:4", "collect.blob:7", "collect.after"},
 }
@@ -61,9 +62,12 @@ func TestRootKilled(t *testing.T) {
 
 func killAt(t *testing.T, fixture, point string, args []string) {
 	work := fastDir(t, "killed")
-	if remove := args[0] == "rmi" || args[0] == "image"; remove {
+	if args[0] == "rmi" || args[0] == "image" || args[0] == "push" {
 		before := startDriver(t, work, "overlay")
 		before.ok(t, "load", "-i", fixture)
+		if args[0] == "push" {
+			before.ok(t, "tag", "two:1", args[1])
+		}
 		time.Sleep(400 * time.Millisecond) // the archive's own files go, which would count
 		before.stop(t)
 	}

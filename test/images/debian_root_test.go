@@ -225,13 +225,14 @@ func skopeo(t *testing.T, work, reg, digest, archive string) map[string]string {
 		t.Fatalf("%s: %v", raw, err)
 	}
 	blob := filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(manifest.Layers[0].Digest, "sha256:"))
-	if out, err := exec.Command("cmp", blob, archive).CombinedOutput(); err != nil {
+	// It was pushed compressed.
+	if out, err := exec.Command("sh", "-c", `gzip -dc <"$1" | cmp - "$2"`, "sh", blob, archive).CombinedOutput(); err != nil {
 		t.Errorf("the layer is not the archive that was imported: %s", out)
 	}
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("tar", "-C", root, "--numeric-owner", "--same-owner", "-p", "--xattrs", "--xattrs-include=*", "-xf", blob).CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-C", root, "--numeric-owner", "--same-owner", "-p", "--xattrs", "--xattrs-include=*", "-xzf", blob).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
 	return readTree(t, root)
