@@ -24,7 +24,7 @@ var layers = []struct {
 	{"internal/hulld", []string{"internal/server", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/image", "internal/registry", "internal/spec", "internal/shim", "internal/logfile", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/linux"}},
 	{"internal/server", []string{"internal/engine", "internal/volume", "internal/logfile", "internal/image", "internal/reference", "internal/events"}},
 	{"internal/engine", []string{"internal/archive", "internal/unpack", "internal/reference", "internal/image", "internal/spec", "internal/shim", "internal/logfile", "internal/userdb", "internal/events"}},
-	{"internal/image", []string{"internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
+	{"internal/image", []string{"internal/xz", "internal/metadata", "internal/manifest", "internal/reference", "internal/events"}},
 	{"internal/archive", []string{"internal/unpack", "internal/linux"}},
 	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
 	{"internal/spec", []string{"internal/ocispec"}},
@@ -52,7 +52,8 @@ var layers = []struct {
 	{"internal/ocispec", nil},
 	{"internal/userdb", []string{"internal/linux"}},
 	{"internal/seal", nil}, // runs before the Go runtime: system calls only
-	{"internal/unpack", []string{"internal/linux"}},
+	{"internal/unpack", []string{"internal/linux", "internal/xz"}},
+	{"internal/xz", nil},
 	{"internal/linux", nil},
 	{"test", nil}, // black-box suites: they see Hull only from outside
 }

@@ -69,6 +69,9 @@ func verbs() []verb {
 		{"image save", "", "write images to an archive (as save)", (*App).imageSave},
 		{"image load", "", "read images from an archive (as load)", (*App).imageLoad},
 		{"image import", "", "make an image of a root file system (as import)", (*App).imageImport},
+		{"search", "TERM", "refused: registries have no search", (*App).search},
+		{"completion", "bash|zsh|fish", "print a script for the shell that completes hull's words", (*App).completion},
+		{"__complete", "", "", (*App).complete},
 		{"login", "[-u USER] [-p PASSWORD | --password-stdin] [SERVER]", "log in to a registry", (*App).login},
 		{"logout", "[SERVER]", "forget a registry's credentials", (*App).logout},
 		{"events", "[--since T] [--until T] [-f FILTER] [--format F]", "show what happens, as it happens", (*App).events},
@@ -148,7 +151,7 @@ func (a *App) main(ctx context.Context, args []string) error {
 func (a *App) help(prefix string) {
 	fmt.Fprintf(a.Out, "usage: hull [-H unix:///PATH] COMMAND\n\n")
 	for _, v := range verbs() {
-		if strings.HasPrefix(v.name, prefix) {
+		if strings.HasPrefix(v.name, prefix) && v.help != "" {
 			fmt.Fprintf(a.Out, "  %-16s %s\n", v.name, v.help)
 		}
 	}

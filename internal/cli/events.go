@@ -31,10 +31,10 @@ type event struct {
 // events prints what happens until --until or an interrupt.
 func (a *App) events(ctx context.Context, args []string) error {
 	o := newOptions()
-	since := o.text("since", 0, "")
-	until := o.text("until", 0, "")
-	filters := o.list("filter", 'f')
-	format := o.text("format", 0, "")
+	since := o.text("since", 0, "", "Show all events created since timestamp")
+	until := o.text("until", 0, "", "Stream events until this timestamp")
+	filters := o.list("filter", 'f', "Filter output based on conditions provided")
+	format := o.text("format", 0, "", "Format output using a custom template")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 
 func (a *App) imageSave(ctx context.Context, args []string) (err error) {
 	o := newOptions()
-	output := o.text("output", 'o', "")
-	platform := o.text("platform", 0, "")
+	output := o.text("output", 'o', "", "Write to a file, instead of STDOUT")
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err = o.parse(args, false)
 	if err != nil {
 		return err
@@ -28,8 +28,8 @@ func (a *App) imageSave(ctx context.Context, args []string) (err error) {
 		return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
 	}
 	q := url.Values{"names": args}
-	if *platform != "" {
-		q.Set("platform", *platform)
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
 	}
 	body, err := a.client.do(ctx, call{method: "GET", path: "/images/get", query: q})
 	if err != nil {
@@ -62,8 +62,9 @@ func saveFile(name string, r io.Reader) error {
 
 func (a *App) imageLoad(ctx context.Context, args []string) error {
 	o := newOptions()
-	input := o.text("input", 'i', "")
-	quiet := o.flag("quiet", 'q')
+	input := o.text("input", 'i', "", "Read from tar archive file, instead of STDIN")
+	quiet := o.flag("quiet", 'q', "Suppress the load output")
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -83,6 +84,9 @@ func (a *App) imageLoad(ctx context.Context, args []string) error {
 		return errors.New("requested load from stdin, but stdin is empty")
 	}
 	q := url.Values{"quiet": {"0"}}
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
+	}
 	if *quiet || terminalWidth(a.Out) == 0 {
 		q.Set("quiet", "1")
 	}
@@ -97,9 +101,9 @@ func (a *App) imageLoad(ctx context.Context, args []string) error {
 
 func (a *App) imageImport(ctx context.Context, args []string) error {
 	o := newOptions()
-	changes := o.list("change", 'c')
-	message := o.text("message", 'm', "")
-	platform := o.text("platform", 0, "")
+	changes := o.list("change", 'c', "Apply Dockerfile instruction to the created image")
+	message := o.text("message", 'm', "", "Set commit message for imported image")
+	platform := o.text("platform", 0, "", "Platform of the image")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -107,11 +111,11 @@ func (a *App) imageImport(ctx context.Context, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return misused("import takes a file or -, and a name")
 	}
-	if strings.HasPrefix(args[0], "http://") || strings.HasPrefix(args[0], "https://") {
-		return errors.New("hull does not fetch archives from a URL; fetch it and import it from standard input (hull import -)")
-	}
-	in := a.In
-	if args[0] != "-" {
+	source, in := "-", a.In
+	switch {
+	case strings.HasPrefix(args[0], "http://"), strings.HasPrefix(args[0], "https://"):
+		source, in = args[0], nil // hulld fetches it
+	case args[0] != "-":
 		f, err := os.Open(args[0])
 		if err != nil {
 			return err
@@ -119,7 +123,7 @@ func (a *App) imageImport(ctx context.Context, args []string) error {
 		defer f.Close()
 		in = f
 	}
-	q := url.Values{"fromSrc": {"-"}, "changes": *changes}
+	q := url.Values{"fromSrc": {source}, "changes": *changes}
 	if *message != "" {
 		q.Set("message", *message)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -12,10 +13,11 @@ type historyRow struct{ ID, CreatedSince, CreatedAt, CreatedBy, Size, Comment st
 
 func (a *App) imageHistory(ctx context.Context, args []string) error {
 	o := newOptions()
-	quiet := o.flag("quiet", 'q')
-	whole := o.flag("no-trunc", 0)
-	human := o.text("human", 'H', "true")
-	format := o.text("format", 0, "")
+	quiet := o.flag("quiet", 'q', "Only show image IDs")
+	whole := o.flag("no-trunc", 0, "Don't truncate output")
+	human := o.text("human", 'H', "true", "Print sizes and dates in human readable format")
+	format := o.text("format", 0, "", "Format output using a custom template")
+	platform := o.list("platform", 0, "Show history for the given platform")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -30,7 +32,11 @@ func (a *App) imageHistory(ctx context.Context, args []string) error {
 		Size      int64
 		Comment   string
 	}
-	if err := a.client.get(ctx, call{method: "GET", path: "/images/" + args[0] + "/history"}, &steps); err != nil {
+	q := url.Values{}
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
+	}
+	if err := a.client.get(ctx, call{method: "GET", path: "/images/" + args[0] + "/history", query: q}, &steps); err != nil {
 		return err
 	}
 	var rows []historyRow

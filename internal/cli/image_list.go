@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -26,12 +27,13 @@ type imageRow struct {
 
 func (a *App) imageList(ctx context.Context, args []string) error {
 	o := newOptions()
-	o.flag("all", 'a') // there are no intermediate images to hide
-	quiet := o.flag("quiet", 'q')
-	digests := o.flag("digests", 0)
-	whole := o.flag("no-trunc", 0)
-	filters := o.list("filter", 'f')
-	format := o.text("format", 0, "")
+	o.flag("all", 'a', "Show all images (default hides intermediate and dangling images)") // there are no intermediate images to hide
+	quiet := o.flag("quiet", 'q', "Only show image IDs")
+	digests := o.flag("digests", 0, "Show digests")
+	whole := o.flag("no-trunc", 0, "Don't truncate output")
+	filters := o.list("filter", 'f', "Filter output based on conditions provided")
+	format := o.text("format", 0, "", "Format output using a custom template")
+	tree := o.flag("tree", 0, "List multi-platform images as a tree")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -51,12 +53,20 @@ func (a *App) imageList(ctx context.Context, args []string) error {
 	if f != "" {
 		q.Set("filters", f)
 	}
+	if *tree {
+		if *quiet || *format != "" {
+			return misused("--quiet and --format are not yet supported with --tree")
+		}
+		return a.imageTree(ctx, q, *whole)
+	}
 	var list []listedImage
 	if err := a.client.get(ctx, call{method: "GET", path: "/images/json", query: q}, &list); err != nil {
 		return err
 	}
 	rows := imageRows(list, *digests, *whole)
 	switch {
+	case *format == "raw":
+		return rawImages(a.Out, rows, *quiet, *digests)
 	case *format != "" && *format != "table":
 		var items []any
 		for _, r := range rows {
@@ -82,6 +92,22 @@ func (a *App) imageList(ctx context.Context, args []string) error {
 		lines = append(lines, line)
 	}
 	return table(a.Out, header, lines)
+}
+
+// rawImages is Docker's --format raw: a block of lines for each image.
+func rawImages(w io.Writer, rows []imageRow, quiet, digests bool) error {
+	for _, r := range rows {
+		switch {
+		case quiet:
+			fmt.Fprintf(w, "image_id: %s\n", r.ID)
+			continue
+		case digests:
+			fmt.Fprintf(w, "repository: %s\ntag: %s\ndigest: %s\nimage_id: %s\ncreated_at: %s\nvirtual_size: %s\n\n", r.Repository, r.Tag, r.Digest, r.ID, r.CreatedAt, r.Size)
+			continue
+		}
+		fmt.Fprintf(w, "repository: %s\ntag: %s\nimage_id: %s\ncreated_at: %s\nvirtual_size: %s\n\n", r.Repository, r.Tag, r.ID, r.CreatedAt, r.Size)
+	}
+	return nil
 }
 
 // imageRows makes a row for each name. An image without one has a row of "<none>".

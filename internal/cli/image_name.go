@@ -38,8 +38,9 @@ type deletedImage struct{ Untagged, Deleted string }
 
 func (a *App) imageRemove(ctx context.Context, args []string) error {
 	o := newOptions()
-	force := o.flag("force", 'f')
-	o.flag("no-prune", 0) // there are no untagged parents
+	force := o.flag("force", 'f', "Force, without a question")
+	o.flag("no-prune", 0, "Do not delete untagged parents") // there are no untagged parents
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -50,6 +51,9 @@ func (a *App) imageRemove(ctx context.Context, args []string) error {
 	q := url.Values{}
 	if *force {
 		q.Set("force", "1")
+	}
+	if err := platformQuery(q, "platforms", *platform); err != nil {
+		return err
 	}
 	failed := false
 	for _, name := range args {
@@ -81,9 +85,9 @@ func (a *App) imageRemove(ctx context.Context, args []string) error {
 
 func (a *App) imagePrune(ctx context.Context, args []string) error {
 	o := newOptions()
-	all := o.flag("all", 'a')
-	force := o.flag("force", 'f')
-	filters := o.list("filter", 0)
+	all := o.flag("all", 'a', "Remove all unused images, not just dangling ones")
+	force := o.flag("force", 'f', "Force, without a question")
+	filters := o.list("filter", 0, `Provide filter values (e.g. "until=<timestamp>")`)
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -131,7 +135,8 @@ func (a *App) imagePrune(ctx context.Context, args []string) error {
 
 func (a *App) imageInspect(ctx context.Context, args []string) error {
 	o := newOptions()
-	format := o.text("format", 'f', "")
+	format := o.text("format", 'f', "", "Format output using a custom template")
+	platform := o.list("platform", 0, "Only these platforms, os/arch[/variant],...")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -139,11 +144,15 @@ func (a *App) imageInspect(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return misused("inspect takes at least one image")
 	}
+	q := url.Values{}
+	if err := platformQuery(q, "platform", *platform); err != nil {
+		return err
+	}
 	raws := []json.RawMessage{}
 	failed := false
 	for _, name := range args {
 		var raw json.RawMessage
-		if err := a.client.get(ctx, call{method: "GET", path: "/images/" + name + "/json"}, &raw); err != nil {
+		if err := a.client.get(ctx, call{method: "GET", path: "/images/" + name + "/json", query: q}, &raw); err != nil {
 			fmt.Fprintln(a.Err, err)
 			failed = true
 			continue

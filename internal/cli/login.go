@@ -44,9 +44,9 @@ func (a *App) credential(ctx context.Context, domain string) (credential, error)
 
 func (a *App) login(ctx context.Context, args []string) error {
 	o := newOptions()
-	user := o.text("username", 'u', "")
-	password := o.text("password", 'p', "")
-	fromInput := o.flag("password-stdin", 0)
+	user := o.text("username", 'u', "", "Username")
+	password := o.text("password", 'p', "", "Password or Personal Access Token (PAT)")
+	fromInput := o.flag("password-stdin", 0, "Take the Password or Personal Access Token (PAT) from stdin")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err

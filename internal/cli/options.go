@@ -6,30 +6,37 @@ import "strings"
 // --name VALUE, --name=VALUE, in any order with arguments, "--" ends them.
 type options struct{ all []*option }
 
+// help is the text of shell completion; flags without one are not offered.
 type option struct {
 	name  string
+	help  string
 	short byte
 	bool  *bool
 	text  *string
 	list  *[]string
 }
 
+// helpWanted ends a verb whose options say --help.
+type helpWanted struct{ o *options }
+
+func (helpWanted) Error() string { return "help" }
+
 func newOptions() *options { return &options{} }
 
-func (o *options) flag(name string, short byte) *bool {
+func (o *options) flag(name string, short byte, help ...string) *bool {
 	v := new(bool)
-	o.all = append(o.all, &option{name: name, short: short, bool: v})
+	o.all = append(o.all, &option{name: name, short: short, help: strings.Join(help, ""), bool: v})
 	return v
 }
 
-func (o *options) text(name string, short byte, def string) *string {
-	o.all = append(o.all, &option{name: name, short: short, text: &def})
+func (o *options) text(name string, short byte, def string, help ...string) *string {
+	o.all = append(o.all, &option{name: name, short: short, help: strings.Join(help, ""), text: &def})
 	return &def
 }
 
-func (o *options) list(name string, short byte) *[]string {
+func (o *options) list(name string, short byte, help ...string) *[]string {
 	v := new([]string)
-	o.all = append(o.all, &option{name: name, short: short, list: v})
+	o.all = append(o.all, &option{name: name, short: short, help: strings.Join(help, ""), list: v})
 	return v
 }
 
@@ -91,6 +98,9 @@ func (o *options) long(arg string, next func() (string, bool)) error {
 		}
 		opt.set(value)
 		return nil
+	}
+	if name == "help" {
+		return helpWanted{o}
 	}
 	return misused("unknown flag: --%s", name)
 }

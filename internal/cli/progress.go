@@ -53,7 +53,7 @@ func (a *App) show(r io.Reader, quiet bool) (last string, err error) {
 				continue // a line for each step, not for each byte
 			}
 			fmt.Fprintln(a.Out, m.line(0))
-		case m.ID == "" || m.Progress == nil:
+		case m.ID == "" && !counted || m.Progress == nil:
 			at, lines = make(map[string]int), 0
 			fmt.Fprintln(a.Out, m.line(width))
 		default:

@@ -20,9 +20,9 @@ type transfer struct {
 // transfer reads the options of pull and push, and says so when the tag is the default one.
 func (a *App) transfer(verb string, args []string) (*transfer, error) {
 	o := newOptions()
-	all := o.flag("all-tags", 'a')
-	quiet := o.flag("quiet", 'q')
-	platform := o.text("platform", 0, "")
+	all := o.flag("all-tags", 'a', "All tags of the repository")
+	quiet := o.flag("quiet", 'q', "Suppress verbose output")
+	platform := o.text("platform", 0, "", "Platform, os/arch[/variant]")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return nil, err
@@ -137,4 +137,16 @@ func (a *App) authHeader(ctx context.Context, repo string) (http.Header, error) 
 		return nil, err
 	}
 	return http.Header{"X-Registry-Auth": {base64.URLEncoding.EncodeToString(raw)}}, nil
+}
+
+// search passes the question on; the answer says why there is none.
+func (a *App) search(ctx context.Context, args []string) error {
+	args, err := newOptions().parse(args, false)
+	if err != nil {
+		return err
+	}
+	if len(args) != 1 {
+		return misused("search takes one term, got %d arguments", len(args))
+	}
+	return a.client.get(ctx, call{method: "GET", path: "/images/search", query: url.Values{"term": args}}, nil)
 }

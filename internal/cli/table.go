@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,11 +14,12 @@ import (
 
 // table prints rows in columns as Docker's tables are.
 func table(w io.Writer, header []string, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	b := bufio.NewWriterSize(w, 64<<10) // a tabwriter writes each cell by itself
+	t := tabwriter.NewWriter(b, 10, 1, 3, ' ', 0)
 	for _, r := range append([][]string{header}, rows...) {
 		fmt.Fprintln(t, strings.Join(r, "\t"))
 	}
-	return t.Flush()
+	return errors.Join(t.Flush(), b.Flush())
 }
 
 // size is a number of bytes with three digits: "77.8MB".

@@ -94,6 +94,13 @@ func (b *Bus) Publish(e Event) {
 	})
 }
 
+// Listeners is how many there are.
+func (b *Bus) Listeners() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.subs)
+}
+
 // Listen returns the remembered events, the oldest first, and then, on the channel, the new
 // ones. lost is closed when the listener fell too far behind. Listening ends with ctx.
 func (b *Bus) Listen(ctx context.Context) (past []Event, future <-chan Event, lost <-chan struct{}) {

@@ -69,10 +69,7 @@ func TestListenEnds(t *testing.T) {
 	b.Listen(ctx)
 	cancel()
 	for range 1000 {
-		b.mu.Lock()
-		n := len(b.subs)
-		b.mu.Unlock()
-		if n == 0 {
+		if b.Listeners() == 0 {
 			return
 		}
 		time.Sleep(time.Millisecond)

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/hull-dev/hull/internal/registry"
 )
 
 // Config is what hulld is told, by its configuration file and, with precedence, by flags.
@@ -23,8 +25,11 @@ type Config struct {
 	Hosts        []string `toml:"hosts"` // unix:///PATH
 	LogFile      string   `toml:"log-file"`
 	LogLevel     string   `toml:"log-level"`
-	Snapshotter  string   `toml:"snapshotter"`  // "" chooses by probing
-	RegistryDirs string   `toml:"registry-dir"` // of HOST/hosts.toml files
+	Snapshotter  string   `toml:"snapshotter"`        // "" chooses by probing
+	RegistryDirs string   `toml:"registry-dir"`       // of HOST/hosts.toml files
+	CertDirs     []string `toml:"registry-cert-dirs"` // of HOST/*.crt, *.cert and *.key, Docker's certs.d
+	Mirrors      []string `toml:"registry-mirrors"`
+	Insecure     []string `toml:"insecure-registries"`
 	Parallel     int      `toml:"max-concurrent-downloads"`
 
 	Keel      string              `toml:"keel"`             // the runtime; "" is beside hulld
@@ -57,10 +62,16 @@ func parse(args []string, out io.Writer) (Config, error) {
 	set.StringVar(&config, "config", defaultConfig, "configuration file (TOML, keys as the flags)")
 	set.StringVar(&flags.DataRoot, "data-root", defaultRoot, "directory of images, containers and volumes")
 	set.StringVar(&flags.StateDir, "state-dir", "/run/hull", "directory of the socket and the log")
-	set.Func("host", "socket to listen on, unix:///PATH; may be repeated (default unix://STATE-DIR/hull.sock)", func(s string) error {
-		flags.Hosts = append(flags.Hosts, s)
-		return nil
-	})
+	list := func(to *[]string, name, usage string) {
+		set.Func(name, usage, func(s string) error {
+			*to = append(*to, s)
+			return nil
+		})
+	}
+	list(&flags.Hosts, "host", "socket to listen on, unix:///PATH; may be repeated (default unix://STATE-DIR/hull.sock)")
+	list(&flags.Mirrors, "registry-mirror", "URL that is asked before docker.io; may be repeated")
+	list(&flags.Insecure, "insecure-registry", "host[:port] or network whose registries need no certificate and may speak plain HTTP; may be repeated")
+	list(&flags.CertDirs, "registry-cert-dir", "directory of HOST/*.crt, *.cert and *.key; may be repeated (default /etc/hull/certs.d and /etc/docker/certs.d)")
 	set.StringVar(&flags.LogFile, "log-file", "", "log, \"-\" for standard error (default STATE-DIR/hulld.log)")
 	set.StringVar(&flags.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&flags.Snapshotter, "snapshotter", "", "overlay, erofs or native (default: by probing)")
@@ -133,9 +144,15 @@ func merge(flags, file Config, given map[string]bool) Config {
 	text("security-profile", &flags.Profile, file.Profile)
 	text("log-driver", &flags.LogDriver, file.LogDriver)
 	flags.LogOpts = file.LogOpts
-	if len(file.Hosts) > 0 && !given["host"] {
-		flags.Hosts = file.Hosts
+	lists := func(name string, to *[]string, from []string) {
+		if len(from) > 0 && !given[name] {
+			*to = from
+		}
 	}
+	lists("host", &flags.Hosts, file.Hosts)
+	lists("registry-mirror", &flags.Mirrors, file.Mirrors)
+	lists("insecure-registry", &flags.Insecure, file.Insecure)
+	lists("registry-cert-dir", &flags.CertDirs, file.CertDirs)
 	if file.Parallel != 0 && !given["max-concurrent-downloads"] {
 		flags.Parallel = file.Parallel
 	}
@@ -161,6 +178,12 @@ func (c Config) finish() (Config, error) {
 			return c, fmt.Errorf("host %q: hulld listens on unix:///PATH only", h)
 		}
 	}
+	if len(c.CertDirs) == 0 {
+		c.CertDirs = []string{"/etc/hull/certs.d", "/etc/docker/certs.d"}
+	}
+	if err := c.registries().Check(); err != nil {
+		return c, err
+	}
 	if c.Parallel < 0 || c.Parallel > 64 {
 		return c, fmt.Errorf("max-concurrent-downloads is %d, want 1 to 64", c.Parallel)
 	}
@@ -182,6 +205,11 @@ func (c Config) finish() (Config, error) {
 		return c, err
 	}
 	return c, nil
+}
+
+// registries are the settings of the registry client.
+func (c Config) registries() registry.Settings {
+	return registry.Settings{Dir: registry.HostsDir(c.RegistryDirs), CertDirs: c.CertDirs, Mirrors: c.Mirrors, Insecure: c.Insecure}
 }
 
 func (c Config) level() (l slog.Level, err error) {

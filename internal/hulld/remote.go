@@ -41,6 +41,11 @@ func (r remote) Login(ctx context.Context, domain string, auth image.Credentials
 	return c.IdentityToken, err
 }
 
+// Download implements image.Remote.
+func (r remote) Download(ctx context.Context, url string) (io.ReadCloser, int64, error) {
+	return r.client.Download(ctx, url)
+}
+
 // repository is one repository of a client.
 type repository struct {
 	registry.Repository

@@ -66,7 +66,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 	if s.meta, err = metadata.OpenPaused(ctx, s.lock, map[string]snapshots.Snapshotter{s.driver: s.snaps}, log, at); err != nil {
 		return nil, err
 	}
-	client := registry.New(registry.Options{Hosts: registry.HostsDir(c.RegistryDirs), Log: log, UserAgent: "hull"})
+	client := registry.New(registry.Options{Hosts: c.registries(), Log: log, UserAgent: "hull"})
 	s.images, err = image.New(s.meta, image.Options{
 		Snapshotter: s.driver,
 		Rebase:      s.driver != snapshot.Native, // whole trees are made above their parents

@@ -59,7 +59,7 @@ func (u unpacker) Unpack(ctx context.Context, mounts []mount.Mount, r io.Reader)
 	}
 	return image.Unpacked{
 		DiffID:      image.DiffID(st.DiffID.String()),
-		Size:        st.Data,
+		Size:        st.Size,
 		SetID:       st.SetID,
 		NeedsParent: len(lowers) == 0 && st.Implied > 0 && u.driver != "native",
 	}, err

@@ -17,6 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hull-dev/hull/internal/xz"
 )
 
 // Limits of an archive of images.
@@ -35,12 +37,17 @@ type archive struct {
 var (
 	magicGzip = []byte{0x1f, 0x8b}
 	magicZstd = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	magicXZ   = []byte(xz.Magic)
+	magicBzip = []byte("BZh")
 )
+
+// maxDictionary bounds what a decoder keeps, in bytes: 64 MiB is what xz -9 asks for.
+const maxDictionary = 64 << 20
 
 // plain is r without its compression. Close frees the decoder, not r.
 func plain(r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	head, err := b.Peek(4)
+	head, err := b.Peek(len(xz.Magic))
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
@@ -53,6 +60,9 @@ func plain(r io.Reader) (io.ReadCloser, error) {
 			return nil, err
 		}
 		return z.IOReadCloser(), nil
+	}
+	if r := foreign(head, b); r != nil {
+		return io.NopCloser(r), nil
 	}
 	return io.NopCloser(b), nil
 }
@@ -98,7 +108,7 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader, report Report) (*a
 	}
 }
 
-// readFile puts one file into the content store.
+// readFile puts one file of size bytes, or of any with -1, into the content store.
 func (s *Store) readFile(ctx context.Context, r io.Reader, size int64, report Report) (desc ocispec.Descriptor, err error) {
 	ref := "load-" + rand.Text()
 	w, err := s.blobs.Writer(ctx, content.WithRef(ref))
@@ -115,7 +125,7 @@ func (s *Store) readFile(ctx context.Context, r io.Reader, size int64, report Re
 	if err != nil {
 		return desc, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	if n != size {
+	if size >= 0 && n != size {
 		return desc, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("it has %d bytes, not %d", n, size))
 	}
 	if report != nil && size > 1<<20 {

@@ -55,7 +55,7 @@ func TestSaveLoad(t *testing.T) {
 	for _, archive := range [][]byte{data, zip(t, data), without(t, data, "index.json")} {
 		other := newBench(t, true)
 		var said []string
-		if err := other.Load(t.Context(), bytes.NewReader(archive), func(p Progress) { said = append(said, p.Status) }); err != nil {
+		if err := other.Load(t.Context(), bytes.NewReader(archive), nil, func(p Progress) { said = append(said, p.Status) }); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(said, "Loaded image: x:1\n") || !slices.Contains(said, "Loaded image: y:1\n") {
@@ -134,7 +134,7 @@ func TestLoadRefuses(t *testing.T) {
 		}),
 	} {
 		b := newBench(t, true)
-		err := b.Load(t.Context(), bytes.NewReader(archive), nil)
+		err := b.Load(t.Context(), bytes.NewReader(archive), nil, nil)
 		if err == nil || name == "a blob with another digest" && !strings.Contains(err.Error(), "has other bytes") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -215,5 +215,19 @@ func TestPush(t *testing.T) {
 	}
 	if err := b.Push(t.Context(), parse(t, "nothing"), PushOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestImportNothing: an empty stream is an empty file system.
+func TestImportNothing(t *testing.T) {
+	b := newBench(t, true)
+	if _, err := b.Import(t.Context(), strings.NewReader(""), ImportOptions{Name: parse(t, "i")}); err != nil {
+		t.Fatal(err)
+	}
+	if img, err := b.Find(t.Context(), "i"); err != nil || img.Size != 0 || len(img.Layers) != 1 {
+		t.Errorf("got %+v, %v", img, err)
+	}
+	if err := b.Tag(t.Context(), "i", parse(t, "sha256:tag")); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a tag of sha256: %v", err)
 	}
 }

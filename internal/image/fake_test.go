@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -221,6 +222,10 @@ func newRemote() *fakeRemote {
 
 func (f *fakeRemote) Repository(_ context.Context, repo reference.Repository, _ Credentials) (Repository, error) {
 	return fakeRepository{f, repo}, nil
+}
+
+func (f *fakeRemote) Download(context.Context, string) (io.ReadCloser, int64, error) {
+	return io.NopCloser(strings.NewReader("downloaded")), 10, nil
 }
 
 func (f *fakeRemote) Login(_ context.Context, _ string, c Credentials) (string, error) {

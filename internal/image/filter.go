@@ -72,7 +72,7 @@ func (f Filter) Names(ref reference.Reference) bool {
 		return true
 	}
 	return slices.ContainsFunc(f.References, func(p string) bool {
-		for _, name := range []string{ref.Familiar(), ref.Repository.Familiar()} {
+		for _, name := range []string{ref.Familiar(), ref.Repository.Familiar(), ref.String(), ref.Repository.String()} {
 			if ok, _ := path.Match(p, name); ok {
 				return true
 			}

@@ -22,17 +22,38 @@ import (
 // Images are all images, the newest first. Those that cannot be read (a damaged blob) are
 // logged and left out, so that one does not hide the others.
 func (s *Store) Images(ctx context.Context) ([]*Image, error) {
-	ctx = s.meta.Context(ctx)
-	records, err := s.records.List(ctx)
+	version, err := s.meta.Version()
 	if err != nil {
 		return nil, fmt.Errorf("listing images: %w", err)
 	}
+	s.cacheLock.Lock()
+	known, at := s.cache.all, s.cache.version
+	s.cacheLock.Unlock()
+	if known != nil && at == version {
+		return slices.Clone(known), nil
+	}
+	all, whole, err := s.list(s.meta.Context(ctx))
+	if err == nil && whole {
+		s.cacheLock.Lock()
+		s.cache.all, s.cache.version = all, version
+		s.cacheLock.Unlock()
+	}
+	return slices.Clone(all), err
+}
+
+// list is Images from the database. whole says that none was left out.
+func (s *Store) list(ctx context.Context) (all []*Image, whole bool, err error) {
+	records, err := s.records.List(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("listing images: %w", err)
+	}
 	byID := make(map[ID]*Image)
-	var all []*Image
+	all, whole = []*Image{}, true
 	for _, r := range records {
 		img, err := s.read(ctx, r.Target, s.host)
 		if err != nil {
 			s.opts.Log.Warn("an image cannot be read", "name", r.Name, "target", r.Target.Digest, "error", err)
+			whole = false
 			continue
 		}
 		if known := byID[img.ID]; known != nil {
@@ -53,7 +74,7 @@ func (s *Store) Images(ctx context.Context) ([]*Image, error) {
 		}
 		return cmp.Compare(a.ID, b.ID)
 	})
-	return all, nil
+	return all, whole, nil
 }
 
 func compareReferences(a, b reference.Reference) int { return cmp.Compare(a.String(), b.String()) }

@@ -1,6 +1,9 @@
 package image
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,7 +24,8 @@ import (
 // ImportOptions of Import.
 type ImportOptions struct {
 	Name     reference.Reference // the zero value for none
-	Message  string              // of the history; "" for "Imported from -"
+	Source   string              // where the archive comes from, for a person to read; "" for "-"
+	Message  string              // of the history; "" for "Imported from SOURCE"
 	Platform *ocispec.Platform   // nil: this host's
 	Changes  []string            // Dockerfile instructions: CMD, ENV, …
 }
@@ -33,7 +37,7 @@ type imported struct {
 }
 
 // Import makes an image of one layer from a root file system, a tar stream, plain or compressed.
-// The layer keeps the bytes that came.
+// The layer keeps the bytes that came, unless they are compressed with xz or bzip2, which are no layer's.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ ID, err error) {
 	var config imported
 	if err := applyChanges(&config.Config, opts.Changes); err != nil {
@@ -63,7 +67,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Comment = opts.Message
 	if config.Comment == "" {
-		config.Comment = "Imported from -"
+		config.Comment = "Imported from " + cmp.Or(opts.Source, "-")
 	}
 	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.Digest(x.DiffID)}}
 	config.History = []ocispec.History{{Created: &now, Comment: config.Comment}}
@@ -94,8 +98,16 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (_ 
 	if err != nil {
 		return "", err
 	}
+	if opts.Name != (reference.Reference{}) {
+		s.publish("tag", c.Digest.String(), map[string]string{"name": opts.Name.WithDefaultTag().Familiar()})
+	}
 	s.publish("import", c.Digest.String(), map[string]string{"name": c.Digest.String()})
 	return ID(c.Digest), nil
+}
+
+// Download opens what a URL holds, for Import; it is bounded in time, not in size (Remote's rules hold).
+func (s *Store) Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error) {
+	return s.opts.Remote.Download(ctx, url)
 }
 
 // importLayer puts the stream into the content store and a snapshot above parent, at once.
@@ -114,7 +126,17 @@ func (s *Store) importLayer(ctx context.Context, parent ChainID, r io.Reader) (d
 			_ = s.blobs.Abort(context.WithoutCancel(ctx), ref) // the lease would end it too, later
 		}
 	}()
-	in := &intake{r: r, w: w, said: func(int64) {}}
+	r, stop, err := portable(r)
+	if err != nil {
+		return desc, nil, fmt.Errorf("reading the archive: %w", err)
+	}
+	defer stop()
+	// Nothing at all is an empty file system, as with Docker.
+	b := bufio.NewReader(r)
+	if _, err := b.Peek(1); err == io.EOF {
+		b.Reset(bytes.NewReader(make([]byte, 1024)))
+	}
+	in := &intake{r: b, w: w, said: func(int64) {}}
 	x, err = s.extract(ctx, "import", parent, in)
 	if in.err != nil {
 		return desc, x, fmt.Errorf("reading the archive: %w", in.err)

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,8 +27,9 @@ type savedImage struct {
 }
 
 // Load reads an archive of images: an OCI layout, or what `docker save` writes, plain or
-// compressed. Images keep their digests where the archive has manifests.
-func (s *Store) Load(ctx context.Context, r io.Reader, report Report) error {
+// compressed. Images keep their digests where the archive has manifests. With platforms wanted,
+// only what is for them comes in, and each image must have all of them.
+func (s *Store) Load(ctx context.Context, r io.Reader, want []ocispec.Platform, report Report) error {
 	ctx, release, err := s.meta.Lease(ctx)
 	if err != nil {
 		return err
@@ -38,9 +42,9 @@ func (s *Store) Load(ctx context.Context, r io.Reader, report Report) error {
 	var loaded []loadedImage
 	switch {
 	case a.has(ocispec.ImageIndexFile):
-		loaded, err = s.loadLayout(ctx, a)
+		loaded, err = s.loadLayout(ctx, a, want)
 	case a.has("manifest.json"):
-		loaded, err = s.loadDocker(ctx, a)
+		loaded, err = s.loadDocker(ctx, a, want)
 	default:
 		return errdefs.ErrInvalidArgument.WithMessage("the archive has neither index.json nor manifest.json: it holds no images (docker import takes root file systems)")
 	}
@@ -118,7 +122,7 @@ func (s *Store) small(ctx context.Context, a *archive, name string, into any) er
 
 // loadDocker reads the archive of a `docker save`: configs and layers, no manifests. The
 // manifests are made here, the same ones each time.
-func (s *Store) loadDocker(ctx context.Context, a *archive) ([]loadedImage, error) {
+func (s *Store) loadDocker(ctx context.Context, a *archive, want []ocispec.Platform) ([]loadedImage, error) {
 	var saved []savedImage
 	if err := s.small(ctx, a, "manifest.json", &saved); err != nil {
 		return nil, err
@@ -138,6 +142,9 @@ func (s *Store) loadDocker(ctx context.Context, a *archive) ([]loadedImage, erro
 			return nil, err
 		}
 		c.MediaType = ocispec.MediaTypeImageConfig
+		if err := s.isFor(ctx, c, e.Config, want); err != nil {
+			return nil, err
+		}
 		if len(e.Layers) > manifest.MaxLayers {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("manifest.json of the archive: an image with %d layers", len(e.Layers)))
 		}
@@ -147,8 +154,8 @@ func (s *Store) loadDocker(ctx context.Context, a *archive) ([]loadedImage, erro
 			if err != nil {
 				return nil, err
 			}
-			if f.MediaType, err = s.layerType(ctx, f); err != nil {
-				return nil, err
+			if f, err = s.portableLayer(ctx, f); err != nil {
+				return nil, fmt.Errorf("layer %q of the archive: %w", shorten(name), err)
 			}
 			layers = append(layers, f)
 		}
@@ -184,7 +191,7 @@ func makeManifest(config ocispec.Descriptor, layers []ocispec.Descriptor) (*mani
 
 // loadLayout reads an OCI image layout (image-layout.md), which recent versions of Docker
 // write too.
-func (s *Store) loadLayout(ctx context.Context, a *archive) ([]loadedImage, error) {
+func (s *Store) loadLayout(ctx context.Context, a *archive, want []ocispec.Platform) ([]loadedImage, error) {
 	f, err := a.file(ocispec.ImageIndexFile)
 	if err != nil {
 		return nil, err
@@ -206,7 +213,7 @@ func (s *Store) loadLayout(ctx context.Context, a *archive) ([]loadedImage, erro
 		}
 		at, known := byDigest[m.Digest]
 		if !known {
-			if err := s.loadTree(ctx, a, m); err != nil {
+			if err := s.loadTree(ctx, a, m, want); err != nil {
 				return nil, fmt.Errorf("loading %s: %w", m.Digest, err)
 			}
 			at = len(out)
@@ -239,32 +246,64 @@ func layoutName(m ocispec.Descriptor) (reference.Reference, bool, error) {
 
 // loadTree brings in what an entry of index.json points to: the image for this host unpacked,
 // others as blobs.
-func (s *Store) loadTree(ctx context.Context, a *archive, root ocispec.Descriptor) error {
+func (s *Store) loadTree(ctx context.Context, a *archive, root ocispec.Descriptor, want []ocispec.Platform) error {
 	f := archiveDocuments{s, a}
 	doc, err := f.FetchDocument(ctx, root)
 	if err != nil {
 		return err
 	}
 	if doc.Config != nil {
+		if err := s.isFor(ctx, *doc.Config, root.Digest.String(), want); err != nil {
+			return err
+		}
 		return s.loadManifest(ctx, a, doc)
 	}
+	present := func(d ocispec.Descriptor) bool { _, err := a.blob(d.Digest); return err == nil }
 	picked, err := s.pickLocal(ctx, doc, s.host, 0)
+	if len(want) > 0 {
+		var chosen []*manifest.Document
+		if chosen, err = s.tree(ctx, doc.Descriptor, root.Digest.String(), want); err == nil {
+			picked = chosen[0]
+			present = func(d ocispec.Descriptor) bool {
+				return slices.ContainsFunc(chosen, func(c *manifest.Document) bool { return c.Descriptor.Digest == d.Digest })
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if err := s.loadManifest(ctx, a, picked); err != nil {
 		return err
 	}
-	present := func(d ocispec.Descriptor) bool { _, err := a.blob(d.Digest); return err == nil }
 	return manifest.Walk(ctx, f, doc, present, func(d *manifest.Document) error {
 		switch {
 		case d.Config == nil:
-			return s.writeSmall(ctx, d.Descriptor, d.Raw, indexLabels(d))
+			labels := indexLabels(d)
+			if len(want) > 0 { // the collector takes the others
+				maps.DeleteFunc(labels, func(_, child string) bool {
+					return !present(ocispec.Descriptor{Digest: digest.Digest(child)})
+				})
+			}
+			return s.writeSmall(ctx, d.Descriptor, d.Raw, labels)
 		case d.Descriptor.Digest == picked.Descriptor.Digest:
 			return nil
 		}
 		return s.writeSmall(ctx, d.Descriptor, d.Raw, manifestLabels(d))
 	})
+}
+
+// isFor says whether an image is for one of the platforms; all are when none is wanted.
+func (s *Store) isFor(ctx context.Context, c ocispec.Descriptor, name string, want []ocispec.Platform) error {
+	for _, p := range want {
+		conf, err := s.config(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !platforms.Only(platforms.Normalize(p)).Match(conf.image.Platform) {
+			return missingPlatform(name, p)
+		}
+	}
+	return nil
 }
 
 // loadManifest brings in one image of a layout.

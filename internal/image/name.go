@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hull-dev/hull/internal/reference"
@@ -85,6 +86,9 @@ func (s *Store) undangle(ctx context.Context, to ocispec.Descriptor, failed erro
 func (s *Store) Tag(ctx context.Context, source string, name reference.Reference) error {
 	if name.Digest != "" {
 		return errdefs.ErrInvalidArgument.WithMessage("refusing to create a tag with a digest reference")
+	}
+	if digest.Algorithm(name.Repository.Familiar()).Available() {
+		return errdefs.ErrInvalidArgument.WithMessage("refusing to create an ambiguous tag using digest algorithm as name")
 	}
 	name = name.WithDefaultTag()
 	ctx, release, err := s.meta.Lease(ctx)

@@ -24,6 +24,8 @@ type PullOptions struct {
 	Platform *ocispec.Platform
 	Auth     Credentials
 	Report   Report
+
+	all bool // one of many, which have one event together
 }
 
 func (o *PullOptions) say(p Progress) {
@@ -66,7 +68,9 @@ func (s *Store) Pull(ctx context.Context, ref reference.Reference, opts PullOpti
 		verdict = "Status: Image is up to date for "
 	}
 	opts.say(Progress{Status: verdict + ref.Familiar()})
-	s.publish("pull", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
+	if !opts.all {
+		s.publish("pull", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
+	}
 	return img, nil
 }
 
@@ -111,6 +115,7 @@ func (s *Store) PullAll(ctx context.Context, name reference.Repository, opts Pul
 	if err != nil {
 		return err
 	}
+	opts.all = true
 	for _, t := range tags {
 		ref, err := name.WithTag(t)
 		if err != nil {
@@ -120,6 +125,7 @@ func (s *Store) PullAll(ctx context.Context, name reference.Repository, opts Pul
 			return err
 		}
 	}
+	s.publish("pull", name.Familiar(), map[string]string{"name": name.Familiar()})
 	return nil
 }
 

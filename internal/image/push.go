@@ -24,6 +24,8 @@ type PushOptions struct {
 	Platform *ocispec.Platform // only this one of an index; nil: all that is there
 	Auth     Credentials
 	Report   Report
+
+	all bool // one of many, which have one event together
 }
 
 func (o *PushOptions) say(p Progress) {
@@ -59,7 +61,7 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 	if here, err := s.hold(ctx, record.Target.Digest); err != nil || !here {
 		return firstError(err, errdefs.ErrNotFound.WithMessage("No such image: "+ref.Familiar()))
 	}
-	tree, err := s.tree(ctx, record.Target, opts.Platform)
+	tree, err := s.tree(ctx, record.Target, ref.Familiar(), one(opts.Platform))
 	if err != nil {
 		return fmt.Errorf("pushing %s: %w", ref.Familiar(), err)
 	}
@@ -90,21 +92,32 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 	if err != nil {
 		return err
 	}
+	if opts.all {
+		return nil
+	}
 	s.publish("push", ref.Familiar(), eventAttributes(img.Config, ref.Repository.Familiar()))
 	return nil
 }
 
 // tree lists the documents of a target that can leave the store, children before parents. An
-// index of which something is missing cannot: then it is the manifest for the platform alone.
-func (s *Store) tree(ctx context.Context, root ocispec.Descriptor, want *ocispec.Platform) ([]*manifest.Document, error) {
+// index of which something is missing cannot: then it is the manifest for this host alone. With one
+// platform wanted it is that one's manifest, with several theirs and the index. name is for errors.
+func (s *Store) tree(ctx context.Context, root ocispec.Descriptor, name string, want []ocispec.Platform) ([]*manifest.Document, error) {
 	doc, err := s.document(ctx, root)
 	if err != nil {
 		return nil, err
 	}
 	if doc.Config != nil {
+		for _, p := range want {
+			if c, err := s.config(ctx, *doc.Config); err != nil {
+				return nil, err
+			} else if !platforms.Only(platforms.Normalize(p)).Match(c.image.Platform) {
+				return nil, missingPlatform(name, p)
+			}
+		}
 		return []*manifest.Document{doc}, nil
 	}
-	if want == nil {
+	if len(want) == 0 {
 		var all []*manifest.Document
 		complete := true
 		err := manifest.Walk(ctx, s, doc, nil, func(d *manifest.Document) error {
@@ -125,15 +138,41 @@ func (s *Store) tree(ctx context.Context, root ocispec.Descriptor, want *ocispec
 			return nil, err
 		}
 	}
-	platform := s.host
-	if want != nil {
-		platform = platforms.Only(platforms.Normalize(*want))
+	if len(want) == 0 {
+		picked, err := s.pickLocal(ctx, doc, s.host, 0)
+		if err != nil {
+			return nil, err
+		}
+		return []*manifest.Document{picked}, nil
 	}
-	picked, err := s.pickLocal(ctx, doc, platform, 0)
-	if err != nil {
-		return nil, err
+	var out []*manifest.Document
+	for _, p := range want {
+		match := platforms.Only(platforms.Normalize(p))
+		picked, err := s.pickLocal(ctx, doc, match, 0)
+		if err != nil {
+			return nil, err
+		}
+		if c, err := s.config(ctx, *picked.Config); err != nil {
+			return nil, err
+		} else if !match.Match(c.image.Platform) {
+			return nil, missingPlatform(name, p)
+		}
+		if !slices.ContainsFunc(out, func(d *manifest.Document) bool { return d.Descriptor.Digest == picked.Descriptor.Digest }) {
+			out = append(out, picked)
+		}
 	}
-	return []*manifest.Document{picked}, nil
+	if len(want) > 1 {
+		out = append(out, doc)
+	}
+	return out, nil
+}
+
+// one is a list of a platform, or of none.
+func one(p *ocispec.Platform) []ocispec.Platform {
+	if p == nil {
+		return nil
+	}
+	return []ocispec.Platform{*p}
 }
 
 // PushAll pushes every tag of a repository.
@@ -142,6 +181,7 @@ func (s *Store) PushAll(ctx context.Context, name reference.Repository, opts Pus
 	if err != nil {
 		return err
 	}
+	opts.all = true
 	pushed := false
 	for _, img := range all {
 		for _, t := range img.Tags {
@@ -157,6 +197,7 @@ func (s *Store) PushAll(ctx context.Context, name reference.Repository, opts Pus
 		opts.say(Progress{Status: "The push refers to repository [" + name.String() + "]"})
 		return errdefs.ErrNotFound.WithMessage("An image does not exist locally with the tag: " + name.String())
 	}
+	s.publish("push", name.Familiar(), map[string]string{"name": name.Familiar()})
 	return nil
 }
 

@@ -20,6 +20,8 @@ type Removed struct {
 // RemoveOptions of Remove.
 type RemoveOptions struct {
 	Force bool // also when the image has names in several repositories
+
+	each bool // each name has an event
 }
 
 // Remove takes a name away from an image, and the image away with its last name; by its ID,
@@ -36,6 +38,7 @@ func (s *Store) Remove(ctx context.Context, name string, opts RemoveOptions) ([]
 	if err != nil {
 		return nil, err
 	}
+	opts.each = by.byID || by.ref.Digest != ""
 	out, _, err := s.remove(ctx, all, img, by, opts)
 	return out, err
 }
@@ -74,6 +77,9 @@ func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, 
 		}
 		s.opts.At("remove.untagged")
 		out = append(out, Removed{Untagged: ref.Familiar()})
+		if !opts.each && ref.Digest != "" && hasTagIn(names, ref.Repository) {
+			continue // a digest that goes with its tag: one event for both, as dockerd's
+		}
 		s.publish("untag", string(img.ID), eventAttributes(img.Config, string(img.ID)))
 	}
 	if !last {
@@ -110,6 +116,10 @@ func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, 
 // inConflict is Docker's error of an image that is used; how is "must" or "cannot": be forced.
 func inConflict(img *Image, how, why string) error {
 	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("conflict: unable to delete %s (%s be forced) - %s", img.ID.Short(), how, why))
+}
+
+func hasTagIn(names []reference.Reference, repo reference.Repository) bool {
+	return slices.ContainsFunc(names, func(n reference.Reference) bool { return n.Digest == "" && n.Repository == repo })
 }
 
 // untagged are the names that go with one: with the last tag of a repository, that

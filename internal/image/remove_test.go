@@ -199,3 +199,37 @@ func TestCheck(t *testing.T) {
 		t.Errorf("after the pull: %v, %v", found, err)
 	}
 }
+
+// TestListCached: a list is read once for a state of the store, and anew after each change; what a
+// caller does to it is nobody else's.
+func TestListCached(t *testing.T) {
+	b := pulled(t)
+	list := func() []*Image {
+		t.Helper()
+		all, err := b.Images(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	first := list()
+	if again := list(); again[0] != first[0] {
+		t.Error("the same list was read again")
+	}
+	first[0] = nil
+	if again := list(); again[0] == nil {
+		t.Error("a caller's change is in the list")
+	}
+	if err := b.Tag(t.Context(), "x:1", parse(t, "z:9")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Find(t.Context(), "z:9"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Remove(t.Context(), "z:9", RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Find(t.Context(), "z:9"); !errdefs.IsNotFound(err) {
+		t.Errorf("after the removal: %v", err)
+	}
+}

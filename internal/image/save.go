@@ -32,9 +32,9 @@ type archiveEntry struct {
 	names []reference.Reference
 }
 
-// Save chooses images by name for an archive. Close must be called. Everything is looked up
+// Save chooses images by name for an archive, of an index all that is here, or what is wanted. Close must be called. Everything is looked up
 // here, so that a wrong name is an error before the first byte.
-func (s *Store) Save(ctx context.Context, names []string, platform *ocispec.Platform) (_ *Archive, err error) {
+func (s *Store) Save(ctx context.Context, names []string, want []ocispec.Platform) (_ *Archive, err error) {
 	ctx, release, err := s.meta.Lease(ctx)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (s *Store) Save(ctx context.Context, names []string, platform *ocispec.Plat
 		return nil, err
 	}
 	for _, name := range names {
-		if err := a.add(all, name, platform); err != nil {
+		if err := a.add(all, name, want); err != nil {
 			return nil, err
 		}
 	}
@@ -58,14 +58,14 @@ func (s *Store) Save(ctx context.Context, names []string, platform *ocispec.Plat
 }
 
 // add takes one name: a repository alone means all its tags, as Docker's save does.
-func (a *Archive) add(all []*Image, name string, platform *ocispec.Platform) error {
+func (a *Archive) add(all []*Image, name string, want []ocispec.Platform) error {
 	matched := false
 	if ref, err := reference.Parse(name); err == nil && ref.Tag == "" && ref.Digest == "" {
 		for _, img := range all {
 			for _, t := range img.Tags {
 				if t.Repository == ref.Repository {
 					matched = true
-					if err := a.addImage(img, t, platform); err != nil {
+					if err := a.addImage(img, t, want); err != nil {
 						return err
 					}
 				}
@@ -79,10 +79,10 @@ func (a *Archive) add(all []*Image, name string, platform *ocispec.Platform) err
 	if err != nil {
 		return err
 	}
-	return a.addImage(img, by.ref, platform)
+	return a.addImage(img, by.ref, want)
 }
 
-func (a *Archive) addImage(img *Image, ref reference.Reference, platform *ocispec.Platform) error {
+func (a *Archive) addImage(img *Image, ref reference.Reference, want []ocispec.Platform) error {
 	to := img.Targets[0]
 	if ref != (reference.Reference{}) {
 		r, err := a.store.records.Get(a.ctx, withoutTag(ref).String())
@@ -94,7 +94,7 @@ func (a *Archive) addImage(img *Image, ref reference.Reference, platform *ocispe
 	if here, err := a.store.hold(a.ctx, to.Digest); err != nil || !here {
 		return firstError(err, errdefs.ErrNotFound.WithMessage("No such image: "+string(img.ID)))
 	}
-	tree, err := a.store.tree(a.ctx, to, platform)
+	tree, err := a.store.tree(a.ctx, to, shown(found{ref: ref, byID: ref == (reference.Reference{})}, string(img.ID)), want)
 	if err != nil {
 		return err
 	}
@@ -191,13 +191,11 @@ func (e *archiveEntry) descriptors() []ocispec.Descriptor {
 	return out
 }
 
-// docker is the entry of manifest.json: the image for this host.
+// docker is the entry of manifest.json: the image for this host, or the first that was chosen.
 func (e *archiveEntry) docker() savedImage {
 	doc := e.img.Manifest
-	for _, d := range e.tree { // with one platform chosen, it is that
-		if len(e.tree) == 1 {
-			doc = d
-		}
+	if !slices.ContainsFunc(e.tree, func(d *manifest.Document) bool { return d.Descriptor.Digest == doc.Descriptor.Digest }) {
+		doc = e.tree[0]
 	}
 	s := savedImage{Config: blobPath(doc.Config.Digest), Layers: []string{}}
 	for _, n := range e.names {

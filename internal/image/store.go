@@ -78,6 +78,9 @@ type cache struct {
 	documents map[digest.Digest]*manifest.Document
 	configs   map[digest.Digest]*config
 	chains    map[digest.Digest][]Layer // by manifest
+	// all are the images of one version of the database.
+	all     []*Image
+	version int
 }
 
 type config struct {

@@ -35,6 +35,8 @@ func short(d digest.Digest) string {
 type Image struct {
 	ID      ID
 	Targets []ocispec.Descriptor // what its names point to; the first is the newest
+	// Chosen is the descriptor of Manifest when a platform was asked for (FindFor); else nil.
+	Chosen *ocispec.Descriptor
 	// Manifest is the pick for the platform; its bytes are as they came.
 	Manifest  *manifest.Document
 	Config    *ocispec.Image // the zero image for an artifact
@@ -94,6 +96,8 @@ type Remote interface {
 	Repository(ctx context.Context, repo reference.Repository, auth Credentials) (Repository, error)
 	// Login checks credentials against a registry and returns an identity token if it gave one.
 	Login(ctx context.Context, domain string, auth Credentials) (identityToken string, err error)
+	// Download opens what a URL holds that a user named. size is -1 when it is not known.
+	Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error)
 }
 
 // Repository is one repository of a registry. What it returns is checked: documents and blobs
@@ -132,7 +136,7 @@ type Unpacker interface {
 // Unpacked is what Unpack found out on the way.
 type Unpacked struct {
 	DiffID DiffID
-	Size   int64 // bytes of all regular files
+	Size   int64 // bytes of all regular files and of symbolic links' targets
 	SetID  bool  // a file has a set-id bit or a capability
 	// NeedsParent says that an entry's directory is not in this layer, so that the layer has to
 	// be extracted above the ones below it: one of them may have a link in that place.

@@ -109,6 +109,9 @@ func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snap
 	if err := checkSchema(s.bolt); err != nil {
 		return nil, fmt.Errorf("database %s: %w", filepath.Join(dir, "meta.db"), err)
 	}
+	if err := dropHalfMade(filepath.Join(dir, "content")); err != nil {
+		return nil, err
+	}
 	blobs, err := local.NewStore(filepath.Join(dir, "content"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the content store: %w", err)
@@ -186,6 +189,15 @@ func (s *Store) Leases() leases.Manager { return metadata.NewLeaseManager(s.db) 
 // Snapshotter is one of those given to Open, under the collector's eyes; nil if there is none
 // of that name.
 func (s *Store) Snapshotter(name string) snapshots.Snapshotter { return s.db.Snapshotter(name) }
+
+// Version tells states of the database apart: while it is the same, nothing was written.
+func (s *Store) Version() (version int, err error) {
+	err = s.bolt.View(func(tx *bolt.Tx) error {
+		version = tx.ID()
+		return nil
+	})
+	return version, err
+}
 
 // Close waits for a running collection and closes the database. The store must not be used
 // after.

@@ -166,7 +166,7 @@ func (c *Client) namedPlain(addr string) bool {
 		return false
 	}
 	for _, h := range hosts {
-		if h.Scheme == "http" && h.Addr == addr {
+		if (h.Scheme == "http" || h.Insecure) && h.Addr == addr {
 			return true
 		}
 	}

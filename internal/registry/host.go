@@ -16,7 +16,8 @@ import (
 
 // Host is one server behind a registry's name, and how to speak to it.
 type Host struct {
-	Scheme     string // "https"; "http" when the configuration names it; "" for a loopback address, where it is found out
+	Scheme     string // "https"; "http" when the configuration names it; "" where it is found out: on loopback, and with Insecure
+	Insecure   bool   // named as such: plain HTTP will do
 	Addr       string // host[:port], as in a URL
 	Path       string // of the API, "/v2" if not set
 	Mirror     bool   // not the upstream: requests carry ?ns=<registry>, and credentials are those of Addr
@@ -82,7 +83,7 @@ func (h *Host) key() string {
 
 // check refuses what cannot be spoken to.
 func (h *Host) check() error {
-	if h.Scheme != "https" && h.Scheme != "http" && !(h.Scheme == "" && loopback(hostname(h.Addr))) {
+	if h.Scheme != "https" && h.Scheme != "http" && !(h.Scheme == "" && (h.Insecure || loopback(hostname(h.Addr)))) {
 		return fmt.Errorf("registry host %q has the scheme %q, want https or http: %w", h.Addr, h.Scheme, errdefs.ErrInvalidArgument)
 	}
 	return reference.CheckDomain(h.Addr)

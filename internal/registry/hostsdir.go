@@ -62,6 +62,15 @@ type hostsFile struct {
 
 // Hosts implements the interface [Hosts].
 func (dir HostsDir) Hosts(domain string) ([]Host, error) {
+	hosts, err := dir.find(domain)
+	if err == nil && hosts == nil {
+		hosts = []Host{Upstream(domain)}
+	}
+	return hosts, err
+}
+
+// find is Hosts, with nil when there is no file for the registry.
+func (dir HostsDir) find(domain string) ([]Host, error) {
 	if err := reference.CheckDomain(domain); err != nil { // before it becomes part of a path
 		return nil, err
 	}
@@ -79,7 +88,7 @@ func (dir HostsDir) Hosts(domain string) ([]Host, error) {
 		}
 		return nil, fmt.Errorf("reading the configuration of registry %s: %s: %w", domain, path, err)
 	}
-	return []Host{Upstream(domain)}, nil
+	return nil, nil
 }
 
 // readConfig reads a regular file of at most maxConfig bytes.

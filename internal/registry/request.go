@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -32,8 +33,9 @@ type request struct {
 	want   []int                         // statuses that are answers; all others are errors
 }
 
-// ready finds out, once, whether a loopback address speaks TLS: it is asked for it first, and spoken plain HTTP to only if
-// it answers in plain HTTP. A certificate that does not verify is an error here as anywhere.
+// ready finds out, once, whether a loopback address or an insecure registry speaks TLS: it is asked for it first, and spoken plain
+// HTTP to only if it answers in plain HTTP, or nobody is at the port of TLS and the name has none of its own. A certificate that
+// does not verify is an error here as anywhere (an insecure registry's is not verified).
 func (e *endpoint) ready(ctx context.Context) error {
 	select {
 	case e.probe <- struct{}{}:
@@ -56,12 +58,30 @@ func (e *endpoint) ready(ctx context.Context) error {
 	case err == nil:
 		resp.Body.Close()
 		e.base.Scheme = "https"
-	case speaksPlain(err):
+	case speaksPlain(err), e.host.Insecure && errors.Is(err, syscall.ECONNREFUSED) && e.plainAnswers(ctx):
 		e.base.Scheme = "http"
 	default:
 		return e.broken(ctx, err)
 	}
 	return nil
+}
+
+// plainAnswers says whether somebody is at the port of plain HTTP, for a host whose name has no port of its own.
+func (e *endpoint) plainAnswers(ctx context.Context) bool {
+	if (&url.URL{Host: e.host.Addr}).Port() != "" {
+		return false
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.host.Addr+e.host.Path+"/", nil)
+	if err != nil {
+		return false
+	}
+	req.Header.Set("User-Agent", e.client.agent)
+	resp, err := e.pair.own.RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return true
 }
 
 // roundTrip sends a request and reads the answer whole, trying again where that may help.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
 	types "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/volume"
@@ -23,9 +24,10 @@ type usage struct {
 	BuildCache  *[]any           `json:"BuildCache,omitempty"`
 	BuilderSize *int64           `json:"BuilderSize,omitempty"` // before 1.42
 
-	ImageUsage     *types.DiskUsage     `json:"ImageUsage,omitempty"`
-	ContainerUsage *container.DiskUsage `json:"ContainerUsage,omitempty"`
-	VolumeUsage    *volume.DiskUsage    `json:"VolumeUsage,omitempty"`
+	ImageUsage      *types.DiskUsage     `json:"ImageUsage,omitempty"`
+	ContainerUsage  *container.DiskUsage `json:"ContainerUsage,omitempty"`
+	VolumeUsage     *volume.DiskUsage    `json:"VolumeUsage,omitempty"`
+	BuildCacheUsage *build.DiskUsage     `json:"BuildCacheUsage,omitempty"`
 }
 
 func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
@@ -73,6 +75,9 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 		if !r.since(42) {
 			out.BuilderSize = new(int64)
 		}
+	}
+	if want("build-cache") && r.since(52) {
+		out.BuildCacheUsage = &build.DiskUsage{}
 	}
 	return writeJSON(w, http.StatusOK, out)
 }

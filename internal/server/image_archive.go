@@ -10,9 +10,13 @@ import (
 )
 
 func (s *Server) imageLoad(w http.ResponseWriter, r *request) error {
+	want, err := r.platforms("platform")
+	if err != nil {
+		return err
+	}
 	out := newStream(w)
 	out.quiet = r.flag("quiet")
-	return out.fail(s.images.Load(r.Context(), r.Body, out.report))
+	return out.fail(s.images.Load(r.Context(), r.Body, want, out.report))
 }
 
 func (s *Server) imageSave(w http.ResponseWriter, r *request) error {
@@ -31,11 +35,11 @@ func (s *Server) imageSaveOne(w http.ResponseWriter, r *request, name string) er
 }
 
 func (s *Server) save(w http.ResponseWriter, r *request, names []string) error {
-	platform, err := r.platform("platform")
+	want, err := r.platforms("platform")
 	if err != nil {
 		return err
 	}
-	a, err := s.images.Save(r.Context(), names, platform)
+	a, err := s.images.Save(r.Context(), names, want)
 	if err != nil {
 		return err
 	}
@@ -55,6 +59,15 @@ func (s *Server) imageSearch(http.ResponseWriter, *request) error {
 }
 
 func (s *Server) imageDelete(w http.ResponseWriter, r *request, name string) error {
+	if want, err := r.platforms("platforms"); err != nil {
+		return err
+	} else if len(want) > 0 {
+		removed, err := s.images.RemovePlatforms(r.Context(), name, want)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, deleted(removed))
+	}
 	removed, err := s.images.Remove(r.Context(), name, image.RemoveOptions{Force: r.flag("force")})
 	if err != nil {
 		return err

@@ -1,12 +1,12 @@
 package server
 
 import (
-	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/pkg/authconfig"
 	registrytypes "github.com/moby/moby/api/types/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -32,27 +32,7 @@ func (r *request) credentials() image.Credentials {
 	return image.Credentials{Username: c.Username, Password: c.Password, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken}
 }
 
-// platform reads the query's platform: a string, or since 1.48 also JSON. nil for none.
-func (r *request) platform(name string) (*ocispec.Platform, error) {
-	text := r.FormValue(name)
-	if text == "" {
-		return nil, nil
-	}
-	if strings.HasPrefix(text, "{") {
-		var p ocispec.Platform
-		if err := json.Unmarshal([]byte(text), &p); err != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
-		}
-		return &p, nil
-	}
-	p, err := platforms.Parse(text)
-	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
-	}
-	return &p, nil
-}
-
-// named puts a name and a tag (or a digest in its place) together. whole says that neither was
+// imageName puts a name and a tag (or a digest in its place) together. whole says that neither was
 // given: all tags are meant.
 func imageName(name, tag string) (ref reference.Reference, whole bool, err error) {
 	ref, err = reference.Parse(name)
@@ -93,11 +73,9 @@ func (s *Server) imageCreate(w http.ResponseWriter, r *request) error {
 	return out.fail(err)
 }
 
+// imageImport reads the archive from the body (src is "-") or from a URL.
 func (s *Server) imageImport(w http.ResponseWriter, r *request, src string, platform *ocispec.Platform) error {
-	if src != "-" {
-		return errdefs.ErrNotImplemented.WithMessage("hulld does not fetch archives from a URL; fetch it and import it from standard input (docker import -)")
-	}
-	opts := image.ImportOptions{Message: r.FormValue("message"), Platform: platform, Changes: r.Form["changes"]}
+	opts := image.ImportOptions{Source: src, Message: r.FormValue("message"), Platform: platform, Changes: r.Form["changes"]}
 	if repo := r.FormValue("repo"); repo != "" {
 		var err error
 		if opts.Name, _, err = imageName(repo, r.FormValue("tag")); err != nil {
@@ -107,10 +85,56 @@ func (s *Server) imageImport(w http.ResponseWriter, r *request, src string, plat
 			return errdefs.ErrInvalidArgument.WithMessage("cannot import digest reference")
 		}
 	}
+	if src != "-" {
+		return s.importURL(w, r, src, opts)
+	}
 	id, err := s.images.Import(r.Context(), r.Body, opts)
 	if err != nil {
 		return err
 	}
 	newStream(w).report(image.Progress{Status: string(id)})
 	return nil
+}
+
+// importURL imports what a URL holds. A URL without a scheme is http, as with Docker.
+func (s *Server) importURL(w http.ResponseWriter, r *request, src string, opts image.ImportOptions) error {
+	if !strings.Contains(src, "://") {
+		src = "http://" + src
+	}
+	body, size, err := s.images.Download(r.Context(), src)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	opts.Source = src
+	out := newStream(w)
+	out.report(image.Progress{Status: "Downloading from " + src})
+	id, err := s.images.Import(r.Context(), &counted{r: body, said: func(n int64) {
+		if size > 0 {
+			out.report(image.Progress{Status: "Importing", Current: n, Total: size})
+		}
+	}}, opts)
+	if err == nil {
+		out.report(image.Progress{Status: string(id)})
+	}
+	return out.fail(err)
+}
+
+// counted tells from time to time how much was read.
+type counted struct {
+	r    io.Reader
+	n    int64
+	next time.Time
+	said func(n int64)
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if now := time.Now(); err != nil || now.After(c.next) {
+		c.next = now.Add(200 * time.Millisecond)
+		c.said(c.n)
+	}
+	return n, err
 }

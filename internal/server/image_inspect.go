@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	types "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/storage"
@@ -36,13 +37,22 @@ type dockerConfig struct {
 }
 
 func (s *Server) imageInspect(w http.ResponseWriter, r *request, name string) error {
-	img, err := s.images.Find(r.Context(), name)
+	manifests := r.flag("manifests") && r.since(48)
+	if manifests && r.FormValue("platform") != "" {
+		return errdefs.ErrInvalidArgument.WithMessage("conflicting options: manifests and platform options cannot both be set")
+	}
+	img, err := s.image(r, name)
 	if err != nil {
 		return err
 	}
 	out, err := s.inspect(r, img)
 	if err != nil {
 		return err
+	}
+	if manifests {
+		if out.Manifests, err = s.manifests(r.Context(), img); err != nil {
+			return err
+		}
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
@@ -81,6 +91,9 @@ func (s *Server) inspect(r *request, img *image.Image) (*inspected, error) {
 	out.InspectResponse.Comment, out.InspectResponse.Author = "", ""
 	if r.since(48) {
 		out.Descriptor = &img.Targets[0]
+		if img.Chosen != nil {
+			out.Descriptor = img.Chosen
+		}
 	}
 	if n := len(c.History); c.Comment == "" && n > 0 {
 		c.Comment = c.History[n-1].Comment
@@ -132,7 +145,7 @@ func legacyConfig(c dockerspec.DockerOCIImageConfig) (any, error) {
 }
 
 func (s *Server) imageHistory(w http.ResponseWriter, r *request, name string) error {
-	img, err := s.images.Find(r.Context(), name)
+	img, err := s.image(r, name)
 	if err != nil {
 		return err
 	}

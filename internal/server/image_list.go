@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/containerd/errdefs"
 	types "github.com/moby/moby/api/types/image"
 
 	"github.com/hull-dev/hull/internal/image"
@@ -27,6 +28,9 @@ func (s *Server) imageList(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if r.flag("identity") && !r.flag("manifests") {
+		return errdefs.ErrInvalidArgument.WithMessage("identity requires manifests=1")
+	}
 	all, err := s.images.Images(r.Context())
 	if err != nil {
 		return err
@@ -42,9 +46,16 @@ func (s *Server) imageList(w http.ResponseWriter, r *request) error {
 	}
 	out := []summary{}
 	for _, img := range all {
-		if match(img) {
-			out = append(out, summarize(r, img, filter, usage))
+		if !match(img) {
+			continue
 		}
+		sum := summarize(r, img, filter, usage)
+		if r.flag("manifests") && r.since(47) {
+			if sum.Manifests, err = s.manifests(r.Context(), img); err != nil {
+				return err
+			}
+		}
+		out = append(out, sum)
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
@@ -61,6 +72,9 @@ func summarize(r *request, img *image.Image, filter image.Filter, usage *image.U
 		RepoTags:    []string{},
 		RepoDigests: []string{},
 	}}
+	if r.since(48) {
+		sum.Descriptor = &img.Targets[0]
+	}
 	for _, t := range img.Tags {
 		if filter.Names(t) {
 			sum.RepoTags = append(sum.RepoTags, t.Familiar())

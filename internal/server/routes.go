@@ -13,6 +13,8 @@ func (s *Server) route(r *request) handler {
 	method := r.Method
 	fixed := func(m, path string) bool { return m == method && path == r.path }
 	switch {
+	case method == http.MethodOptions:
+		return func(http.ResponseWriter, *request) error { return nil }
 	case (method == http.MethodGet || method == http.MethodHead) && r.path == "/_ping":
 		return s.ping
 	case fixed("GET", "/version"):

@@ -30,15 +30,19 @@ const (
 type Images interface {
 	Images(ctx context.Context) ([]*image.Image, error)
 	Find(ctx context.Context, name string) (*image.Image, error)
+	FindFor(ctx context.Context, name string, platform ocispec.Platform) (*image.Image, error)
+	Manifests(ctx context.Context, img *image.Image) ([]image.ManifestInfo, error)
 	Pull(ctx context.Context, ref reference.Reference, opts image.PullOptions) (*image.Image, error)
 	PullAll(ctx context.Context, repo reference.Repository, opts image.PullOptions) error
 	Push(ctx context.Context, ref reference.Reference, opts image.PushOptions) error
 	PushAll(ctx context.Context, repo reference.Repository, opts image.PushOptions) error
-	Load(ctx context.Context, r io.Reader, report image.Report) error
-	Save(ctx context.Context, names []string, platform *ocispec.Platform) (*image.Archive, error)
+	Load(ctx context.Context, r io.Reader, want []ocispec.Platform, report image.Report) error
+	Save(ctx context.Context, names []string, want []ocispec.Platform) (*image.Archive, error)
+	Download(ctx context.Context, url string) (body io.ReadCloser, size int64, err error)
 	Import(ctx context.Context, r io.Reader, opts image.ImportOptions) (image.ID, error)
 	Tag(ctx context.Context, source string, name reference.Reference) error
 	Remove(ctx context.Context, name string, opts image.RemoveOptions) ([]image.Removed, error)
+	RemovePlatforms(ctx context.Context, name string, want []ocispec.Platform) ([]image.Removed, error)
 	Prune(ctx context.Context, remove func(*image.Image) bool) ([]image.Removed, int64, error)
 	Usage(all []*image.Image) image.Usage
 	Distribution(ctx context.Context, ref reference.Reference, auth image.Credentials) (ocispec.Descriptor, []ocispec.Platform, error)
@@ -55,6 +59,8 @@ type Facts struct {
 	DataRoot    string
 	Debug       bool
 	Info        system.Info // what /info says of the host and the settings
+	Mirrors     []string    // of docker.io
+	Insecure    []string    // registries, by host or network
 }
 
 // Server is the handler of the API.

@@ -36,6 +36,7 @@ type fake struct {
 	fail  error
 	late  bool // fail after the first progress
 	bus   events.Bus
+	rich  bool // images have everything (coverage_image_test.go)
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -51,11 +52,20 @@ func one() *image.Image {
 	}
 }
 
-func (f *fake) Images(context.Context) ([]*image.Image, error) { return []*image.Image{one()}, f.fail }
+func (f *fake) Images(context.Context) ([]*image.Image, error) {
+	return []*image.Image{f.one()}, f.fail
+}
+
+func (f *fake) one() *image.Image {
+	if f.rich {
+		return full()
+	}
+	return one()
+}
 
 func (f *fake) Find(_ context.Context, name string) (*image.Image, error) {
 	f.note("find %s", name)
-	return one(), f.fail
+	return f.one(), f.fail
 }
 
 func (f *fake) Pull(_ context.Context, ref reference.Reference, o image.PullOptions) (*image.Image, error) {
@@ -74,6 +84,17 @@ func (f *fake) PullAll(_ context.Context, repo reference.Repository, _ image.Pul
 func (f *fake) Push(_ context.Context, ref reference.Reference, _ image.PushOptions) error {
 	f.note("push %s", ref)
 	return f.fail
+}
+
+func (f *fake) Download(_ context.Context, url string) (io.ReadCloser, int64, error) {
+	f.note("download %s", url)
+	return io.NopCloser(strings.NewReader("the archive")), -1, f.fail
+}
+
+func (f *fake) Import(_ context.Context, r io.Reader, o image.ImportOptions) (image.ID, error) {
+	data, err := io.ReadAll(r)
+	f.note("import %s: %s", o.Source, data)
+	return "the ID", err
 }
 
 func (f *fake) Tag(_ context.Context, source string, ref reference.Reference) error {
@@ -187,8 +208,21 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	if status, body, _ := ask(t, &fake{}, "POST", "/images/create?fromSrc=http://x/y", nil); status != 501 {
-		t.Errorf("import from a URL: %d %s", status, body)
+	for _, c := range []struct {
+		src, asked, body string
+		fail             error
+		status           int
+	}{
+		{"http://x/y", "[download http://x/y import http://x/y: the archive]", `{"status":"Downloading from http://x/y"}` + "\r\n" + `{"status":"the ID"}`, nil, 200},
+		{"x/y", "[download http://x/y import http://x/y: the archive]", `{"status":"Downloading from http://x/y"}` + "\r\n" + `{"status":"the ID"}`, nil, 200},
+		{"-", "[import -: ]", `{"status":"the ID"}`, nil, 200},
+		{"ftp://x", "[download ftp://x]", `{"message":"refused: permission denied"}`, fmt.Errorf("refused: %w", errdefs.ErrPermissionDenied), 403},
+	} {
+		f := &fake{fail: c.fail}
+		status, body, _ := ask(t, f, "POST", "/images/create?fromSrc="+c.src, nil)
+		if status != c.status || body != c.body || fmt.Sprint(f.asked) != c.asked {
+			t.Errorf("import from %s: %d %q, asked %v", c.src, status, body, f.asked)
+		}
 	}
 }
 

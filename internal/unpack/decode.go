@@ -11,6 +11,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/hull-dev/hull/internal/xz"
 )
 
 // source is the stream as it comes: counted, and summed if asked.
@@ -61,8 +63,8 @@ func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) 
 		return z, "zstd", z.Close, nil
 	case is("BZh"):
 		return bzip2.NewReader(br), "bzip2", func() {}, nil
-	case is("\xfd7zXZ\x00"):
-		return nil, "", nil, fmt.Errorf("compressed with xz, which Hull does not read; gzip, zstd and bzip2 it does: %w", ErrArchive)
+	case is(xz.Magic):
+		return xz.NewReader(br, int(min(window, 1<<30))), "xz", func() {}, nil
 	case len(head) == 0:
 		return nil, "", nil, fmt.Errorf("an empty stream: %w", ErrArchive)
 	}

@@ -6,14 +6,14 @@
 // # What goes in
 //
 // The stream is hostile. It may be plain tar, gzip (any number of members), zstd (any number of
-// frames) or bzip2; the first bytes say which. No program is started for any of them. Tar is read
+// frames), bzip2 or xz; the first bytes say which. No program is started for any of them. Tar is read
 // by a reader of our own (header.go, pax.go, sparse.go), which accepts less than archive/tar does:
 // where archive/tar and GNU tar would see different members in the same bytes, the archive is
 // refused. A fuzz target holds it to that: what it accepts, archive/tar reads the same.
 //
 // Everything has a bound (Limits): bytes, entries, ratio of decompression, length and depth of a
 // name, length of an extended header, entries of a sparse map, free space that must be left. Memory is a
-// few megabytes whatever comes, plus what a zstd frame asks as its window.
+// few megabytes whatever comes, plus what a zstd frame asks as its window, or an xz block as its dictionary.
 //
 // # What comes out
 //

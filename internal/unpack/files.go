@@ -162,6 +162,7 @@ func (x *extractor) file(p *dir, base, path string) error {
 	}
 	p.dirty = true
 	err = x.fill(fd)
+	x.st.Size += x.h.size
 	if err == nil {
 		err = x.finishFile(p, fd, mode, uid, gid, h.xattrs)
 	}
@@ -258,6 +259,7 @@ func (x *extractor) symlink(p *dir, base, path string) error {
 	if h.link == "" || len(h.link) > maxPath {
 		return refusal(ErrArchive, h.name, "a symbolic link to a name of %d bytes", len(h.link))
 	}
+	x.st.Size += int64(len(h.link))
 	return x.place(p, base, path, func() error { return unix.Symlinkat(h.link, p.fd, base) }, false)
 }
 

@@ -146,6 +146,9 @@ type Stats struct {
 	Bytes, StreamBytes int64
 	// Data is what was written into regular files, Entries the headers read.
 	Data, Entries int64
+	// Size is what dockerd counts as a layer's size: lengths of regular files, holes included, hard links once, and
+	// of symbolic links' targets.
+	Size int64
 	// By kind of entry.
 	Files, Dirs, Symlinks, Links, Nodes, Whiteouts int64
 	// Implied: directories needed by a name and given by no entry, and an opaque root, without Lowers. When it is not
@@ -158,7 +161,7 @@ type Stats struct {
 	SetID bool
 	// DiffID is the digest of the uncompressed stream; Digest, with Options.Digest, of the stream as it came.
 	DiffID, Digest Sum
-	// Compression is "tar" (none), "gzip", "zstd" or "bzip2".
+	// Compression is "tar" (none), "gzip", "zstd", "bzip2" or "xz".
 	Compression string
 	// Caged: the files were made under Landlock.
 	Caged bool

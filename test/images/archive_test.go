@@ -103,7 +103,8 @@ func archive(t *testing.T, pictures ...picture) []byte {
 // fixtures are three images: two share a layer, one has no tag.
 func fixtures(t *testing.T) []byte {
 	base := layer(t, dir("bin"), dir("etc"), text("bin/sh", "not really a shell\n"), text("etc/passwd", "root:x:0:0::/:/bin/sh\n"),
-		file{Header: tar.Header{Typeflag: tar.TypeLink, Name: "bin/ash", Linkname: "bin/sh"}})
+		file{Header: tar.Header{Typeflag: tar.TypeLink, Name: "bin/ash", Linkname: "bin/sh"}},
+		file{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/ksh", Linkname: "/a/target/of/some/length/that/counts/as/size"}})
 	second := layer(t, dir("etc"), text("etc/.wh.passwd", ""), text("etc/second", string(bytes.Repeat([]byte("second"), 20000))))
 	third := layer(t, dir("opt"), file{Header: tar.Header{Name: "opt/big", Mode: 0o4755, Uid: 1000, Gid: 1001}, data: string(bytes.Repeat([]byte{0, 1, 2, 3}, 100000))})
 	return archive(t,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // step is one command, with "REG" for the registry and "FILE" for a file of the engine's own.
@@ -17,6 +18,8 @@ type step struct {
 	digests bool
 	// differs says why the texts are not the same; then only the exit codes are compared.
 	differs string
+	// pause says to wait first, for the second that the client cuts times to.
+	pause bool
 	// unordered says that the client prints the lines in the order of a map.
 	unordered bool
 }
@@ -84,6 +87,7 @@ var steps = []step{
 	{args: "history --format {{.Comment}}|{{.Size}} imported:x"},
 	{args: "inspect -f {{json.RootFS}}{{.Comment}}{{.Size}}{{.Config.Env}}{{.Config.Cmd}} imported:x"},
 	{args: "image rm imported:x", differs: "the ID has the time in it"},
+	{pause: true, unordered: true, args: "events --since 10m --until 0s --filter type=image --format {{.Type}}|{{.Action}}|{{.Actor.Attributes.name}}|{{.Scope}}", digests: true},
 	{args: "search anything", differs: "searching is refused"},
 }
 
@@ -105,6 +109,9 @@ func TestRootDifferential(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range steps {
+		if s.pause {
+			time.Sleep(1100 * time.Millisecond)
+		}
 		run := func(d *daemon) result {
 			// A registry of their own each: the names in the output are then the same length.
 			space := registry + "/" + d.name[:4]

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,8 +82,14 @@ func workDir(t *testing.T, name string) string {
 
 func startHulld(t *testing.T, dir string, env ...string) *daemon {
 	t.Helper()
+	return startHulldWith(t, dir, env)
+}
+
+// startHulldWith is startHulld with further arguments.
+func startHulldWith(t *testing.T, dir string, env []string, args ...string) *daemon {
+	t.Helper()
 	d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
-	d.start(t, append(os.Environ(), env...), program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug")
+	d.start(t, append(os.Environ(), env...), append([]string{program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug"}, args...)...)
 	return d
 }
 
@@ -211,6 +216,12 @@ func (d *daemon) ok(t *testing.T, args ...string) string {
 // startRegistry runs Debian's docker-registry on loopback and returns its host:port.
 func startRegistry(t *testing.T) string {
 	t.Helper()
+	return startRegistryWith(t, "", "")
+}
+
+// startRegistryWith is startRegistry with further configuration, and with TLS if that is one.
+func startRegistryWith(t *testing.T, more, certificates string) string {
+	t.Helper()
 	dir := workDir(t, "registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -218,7 +229,11 @@ func startRegistry(t *testing.T) string {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), addr)
+	tls := ""
+	if certificates != "" {
+		tls = fmt.Sprintf(", tls: {certificate: %s/server.crt, key: %s/server.key}", certificates, certificates)
+	}
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: %q%s}\n%s", filepath.Join(dir, "data"), addr, tls, more)
 	file := filepath.Join(dir, "config.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -233,8 +248,8 @@ func startRegistry(t *testing.T) string {
 		_ = cmd.Wait()
 	})
 	for range 500 {
-		if resp, err := http.Get("http://" + addr + "/v2/"); err == nil {
-			resp.Body.Close()
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
 			_, port, _ := net.SplitHostPort(addr)
 			return "localhost:" + port
 		}

@@ -149,3 +149,28 @@ func TestRootDiskFull(t *testing.T) {
 		d.stop(t)
 	}
 }
+
+// TestRootNoMounts: whatever snapshotter it has, hulld mounts nothing where the host would see it, so that there is nothing
+// to be left when it is killed.
+func TestRootNoMounts(t *testing.T) {
+	requires(t)
+	for _, driver := range []string{"erofs", "overlay", "native"} {
+		d := startHulldWith(t, workDir(t, "mounts"), nil, "--snapshotter", driver)
+		fixture := filepath.Join(d.dir, "fixtures.tar")
+		// Entries without their directories: these layers are extracted above their parents.
+		layers := [][]byte{layer(t, text("d/a", "1")), layer(t, text("d/b", "2")), layer(t, text("e/c/x", "3"))}
+		if err := os.WriteFile(fixture, archive(t, picture{tags: []string{"n:1"}, layers: layers}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.ok(t, "load", "-i", fixture)
+		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", d.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(table)) {
+			if strings.Contains(line, d.dir) {
+				t.Errorf("%s: hulld has mounted %s", driver, line)
+			}
+		}
+	}
+}
