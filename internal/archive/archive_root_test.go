@@ -404,11 +404,11 @@ func TestRootEnded(t *testing.T) {
 // nor changes the host (CVE-2018-15664, CVE-2019-10152).
 func TestRootSwap(t *testing.T) {
 	root, canary := tree(t), tree(t)
-	must(t, os.Mkdir(root+"/dir", 0o755))
-	must(t, os.WriteFile(root+"/dir/token", []byte("own"), 0o644))
+	must(t, os.Mkdir(root+"/dir-of-ours", 0o755))
+	must(t, os.WriteFile(root+"/dir-of-ours/token", []byte("own"), 0o644))
 	must(t, os.WriteFile(canary+"/token", []byte("canary"), 0o644))
 	must(t, os.Symlink(canary, root+"/evil"))
-	must(t, os.Symlink(strings.Repeat("../", 20)+canary, root+"/dir/up"))
+	must(t, os.Symlink(strings.Repeat("../", 20)+canary, root+"/dir-of-ours/up"))
 	v := stopped(t, root)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -418,12 +418,12 @@ func TestRootSwap(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_ = unix.Renameat2(unix.AT_FDCWD, root+"/dir", unix.AT_FDCWD, root+"/evil", unix.RENAME_EXCHANGE)
+				_ = unix.Renameat2(unix.AT_FDCWD, root+"/dir-of-ours", unix.AT_FDCWD, root+"/evil", unix.RENAME_EXCHANGE)
 			}
 		}
 	}()
 	worked := 0
-	from, into := []string{"/dir/token", "/dir/.", "/evil/token", "/dir/up/token"}, []string{"/dir", "/evil"}
+	from, into := []string{"/dir-of-ours/token", "/dir-of-ours/.", "/evil/token", "/dir-of-ours/up/token"}, []string{"/dir-of-ours", "/evil"}
 	for i := range 5000 {
 		p := from[i%len(from)]
 		got, err := out(v, p)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -33,19 +32,7 @@ func (v *View) bare() (*os.File, error) {
 	}
 	fd, err := clone()
 	if err != nil && v.ns != nil {
-		done := make(chan error, 1)
-		go func() {
-			runtime.LockOSThread()
-			err := unix.Unshare(unix.CLONE_FS) // threads share their root directory; setns(2) wants one of its own
-			if err == nil {
-				err = os.NewSyscallError("setns", unix.Setns(int(v.ns.Fd()), unix.CLONE_NEWNS))
-			}
-			if err == nil {
-				fd, err = clone()
-			}
-			done <- err
-		}()
-		err = <-done
+		err = v.ns.Do(func() (err error) { fd, err = clone(); return err })
 	}
 	if err != nil {
 		return nil, err

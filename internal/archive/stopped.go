@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -31,20 +30,13 @@ func Stopped(root *os.File, mounts []Mount) (*View, error) {
 	if len(mounts) == 0 {
 		return v, nil
 	}
-	done := make(chan error, 1)
-	go func() {
-		// The thread is in another mount namespace afterwards, and ends with the goroutine.
-		runtime.LockOSThread()
-		done <- v.assemble(mounts)
-	}()
-	if err := <-done; err != nil {
+	if err := v.assemble(mounts); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("mount a stopped container's volumes: %w", err)
 	}
 	return v, nil
 }
 
-// assemble runs on a thread of its own.
 func (v *View) assemble(mounts []Mount) error {
 	// A mount can only be cloned in the namespace that it is in, so the clones come first.
 	trees := make([]int, 0, len(mounts))
@@ -60,31 +52,26 @@ func (v *View) assemble(mounts []Mount) error {
 		}
 		trees = append(trees, fd)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return os.NewSyscallError("unshare", err)
-	}
-	// Nothing of ours shall be seen in the host's namespace.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make the mounts private: %w", err)
-	}
 	var err error
-	if v.ns, err = os.Open("/proc/thread-self/ns/mnt"); err != nil {
+	if v.ns, err = linux.NewMountNS(); err != nil {
 		return err
 	}
-	top, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(top)
-	if err := linux.MoveMount(int(v.root.Fd()), top); err != nil {
-		return fmt.Errorf("attach the root: %w", err)
-	}
-	for i, m := range mounts {
-		if err := v.put(trees[i], m); err != nil {
-			return fmt.Errorf("%s: %w", m.Destination, err)
+	return v.ns.Do(func() error {
+		top, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		defer unix.Close(top)
+		if err := linux.MoveMount(int(v.root.Fd()), top); err != nil {
+			return fmt.Errorf("attach the root: %w", err)
+		}
+		for i, m := range mounts {
+			if err := v.put(trees[i], m); err != nil {
+				return fmt.Errorf("%s: %w", m.Destination, err)
+			}
+		}
+		return nil
+	})
 }
 
 // cloneMount makes a detached mount of a source.

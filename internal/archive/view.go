@@ -16,7 +16,7 @@ import (
 type View struct {
 	root *os.File
 	ids  *IDs
-	ns   *os.File // the mount namespace that root is in; nil: it is attached nowhere
+	ns   *linux.MountNS // that root is in; nil: it is attached nowhere
 	// ReadOnly says that the container's root is read-only to it: nothing is copied into it, though this process could.
 	ReadOnly bool
 }
@@ -32,7 +32,7 @@ func Running(pidfd, pid int, ids *IDs) (*View, error) {
 		return nil, fmt.Errorf("open the root of process %d: %w", pid, err)
 	}
 	root := os.NewFile(uintptr(fd), "root of process "+strconv.Itoa(pid))
-	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	ns, err := linux.OpenMountNS(pid)
 	if err != nil {
 		root.Close()
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,16 @@ func NewMountNS() (*MountNS, error) {
 		return nil, err
 	}
 	return ns, nil
+}
+
+// OpenMountNS is the mount namespace of another process.
+func OpenMountNS(pid int) (*MountNS, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/ns/mnt"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &MountNS{fd: fd}, nil
 }
 
 // Do runs f on a thread in the namespace, which ends afterwards. A descriptor that f opens by path

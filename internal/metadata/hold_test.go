@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/errdefs"
 
 	"github.com/hull-dev/hull/internal/snapshot"
@@ -141,6 +142,42 @@ func TestHoldReleaseCollects(t *testing.T) {
 	release()
 	if !eventually(func() bool { return !s.hasSnapshot(t, "top") }) {
 		t.Error("the snapshot is still there")
+	}
+}
+
+// TestHoldWaits: who comes while the collector has looked at what is held, and has not yet removed what is not,
+// waits for it.
+func TestHoldWaits(t *testing.T) {
+	s, _ := openWith(t, t.TempDir())
+	s.Start()
+	defer layer(t, s, "top", "")()
+	if err := s.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.held.StartCollection(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Active(namespace, func(gc.Node) {})
+	got := make(chan error)
+	go func() {
+		_, release, err := s.Hold("native", "top")
+		if err == nil {
+			defer release()
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Errorf("it did not wait: %v", err)
+		return
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := c.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }
 
