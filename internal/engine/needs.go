@@ -150,11 +150,12 @@ type Volumes interface {
 	Settle()
 }
 
-// VolumeHandle is a volume that is ready. File is to be kept open until the container is created.
+// VolumeHandle is a volume that is ready. Whoever got it calls Release when the container is created.
 type VolumeHandle struct {
 	Path    string
 	File    *os.File
 	Network bool // the files are on another machine and cannot be id-mapped
+	Release func()
 }
 
 // Logs are what containers print.

@@ -105,13 +105,13 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 	if in.User, err = lookUser(root, v.Config.User, v.Host.GroupAdd); err != nil {
 		return err
 	}
-	var files []*os.File
+	var done []func()
 	defer func() {
-		for _, f := range files {
-			f.Close()
+		for _, f := range done {
+			f()
 		}
 	}()
-	if in.Mounts, err = c.openMounts(ctx, users, &files, &undo); err != nil {
+	if in.Mounts, err = c.openMounts(ctx, users, &done, &undo); err != nil {
 		return err
 	}
 	if in.Devices, err = spec.ResolveDevices(v.Host); err != nil {

@@ -2,17 +2,51 @@ package hulld
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/volume"
 )
 
 // volumes are the volumes as the engine sees them.
-type volumes struct{ *volume.Store }
+type volumes struct {
+	*volume.Store
+	pins *os.File // directory of pins, each for as long as a container is being created
+	next *atomic.Uint64
+	log  *slog.Logger
+}
+
+// openVolumes makes the directory of pins, and takes away what a killed hulld left in it.
+func openVolumes(s *volume.Store, stateDir string, log *slog.Logger) (volumes, error) {
+	dir := filepath.Join(stateDir, "pins")
+	old, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return volumes{}, err
+	}
+	for _, e := range old {
+		path := filepath.Join(dir, e.Name())
+		if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			return volumes{}, &os.PathError{Op: "unmount", Path: path, Err: err}
+		}
+		if err := os.Remove(path); err != nil {
+			return volumes{}, err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return volumes{}, err
+	}
+	f, err := openContainer(dir)
+	return volumes{s, f, new(atomic.Uint64), log}, err
+}
 
 func (v volumes) Want(_ context.Context, user engine.ID, m *engine.Mount) error {
 	made, err := v.Create(volume.CreateOptions{Name: m.Name, Driver: m.Driver, Labels: m.Labels, Options: m.DriverOptions, User: string(user), Quick: true})
@@ -38,7 +72,24 @@ func (v volumes) Open(ctx context.Context, user engine.ID, m engine.Mount, image
 	if err != nil {
 		return engine.VolumeHandle{}, err
 	}
-	return engine.VolumeHandle{Path: h.Path, File: h.File, Network: h.Network}, nil
+	out := engine.VolumeHandle{Path: h.Path, File: h.File, Network: h.Network, Release: func() { h.File.Close() }}
+	if h.Path != "" {
+		return out, nil
+	}
+	// A part of a volume, which what is in it could move: by descriptor alone.
+	path, release, err := volume.Pin(h.File, v.pins, strconv.FormatUint(v.next.Add(1), 10))
+	if err != nil {
+		h.File.Close()
+		v.Close(user, m)
+		return engine.VolumeHandle{}, err
+	}
+	out.Path, out.Release = path, func() {
+		if err := release(); err != nil {
+			v.log.Warn("a pin of a volume stays; the next start takes it away", "volume", m.Name, "error", err)
+		}
+		h.File.Close()
+	}
+	return out, nil
 }
 
 func (v volumes) Close(user engine.ID, m engine.Mount) { _ = v.Unmount(m.Name, string(user)) }
