@@ -101,6 +101,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s), one after the other, and print
 bench-runtime: build ## keel, crun and runc side by side, with goals (BENCHFLAGS=-short for a quick look)
 	$(GO) run ./test/bench/runtime -keel $(BIN)/keel $(BENCHFLAGS)
 
+bench-attach: ## what it takes to connect a container: 1 and 500 present, 1,000 published ports (root)
+	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench RootAttach -benchtime 1x ./internal/network | grep -v -e ^goos -e ^goarch -e ^pkg -e ^cpu -e ^PASS
+
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...
 	@$(GO) tool cover -func=.cache/cover.out | sort -k3 -n | tail -40

@@ -29,6 +29,7 @@ var layers = []struct {
 	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
 	{"internal/spec", []string{"internal/ocispec"}},
 	{"internal/metadata", nil},
+	{"internal/network", nil},
 	{"internal/events", nil},
 	{"internal/network", nil},
 	{"internal/keel", []string{"internal/shim", "internal/shim/serve", "internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/seal"}},

@@ -2,7 +2,6 @@ package hulld
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/volume"
@@ -28,24 +26,14 @@ type volumes struct {
 // openVolumes makes the directory of pins, and takes away what a killed hulld left in it.
 func openVolumes(s *volume.Store, stateDir string, log *slog.Logger) (volumes, error) {
 	dir := filepath.Join(stateDir, "pins")
-	old, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return volumes{}, err
-	}
-	for _, e := range old {
-		path := filepath.Join(dir, e.Name())
-		if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
-			return volumes{}, &os.PathError{Op: "unmount", Path: path, Err: err}
-		}
-		if err := os.Remove(path); err != nil {
-			return volumes{}, err
-		}
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return volumes{}, err
 	}
 	f, err := openContainer(dir)
-	return volumes{s, f, new(atomic.Uint64), log}, err
+	if err != nil {
+		return volumes{}, err
+	}
+	return volumes{s, f, new(atomic.Uint64), log}, volume.SweepPins(f)
 }
 
 func (v volumes) Want(_ context.Context, user engine.ID, m *engine.Mount) error {

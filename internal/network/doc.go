@@ -15,7 +15,7 @@
 //
 //	h, err := network.Open(network.Config{DataDir: …})      // reads, changes nothing
 //	err = h.Restore(ctx, endpointsOfRunningContainers)      // brings the host in line; must be called
-//	ns, err := h.NewNetNS(ctx)                              // prepared ahead where possible
+//	ns, err := h.NewNetNS(ctx, id, true)                    // prepared ahead where possible
 //	ep, err := h.Attach(ctx, network.EndpointRequest{Container: id, Network: "bridge", NetNS: ns, …})
 //	…                                                       // the container's process joins ns
 //	err = h.Release(ctx, id)                                // after its last process is gone
@@ -38,6 +38,8 @@
 //
 // # Locks
 //
-// Host.mu guards the maps of networks, sandboxes and leases and is never held across a call to the
-// kernel. firewall.mu guards the desired elements and orders transactions. They are not nested.
+// sandbox.plumb, first, is held by who changes one container's connections. Host.mu guards the maps
+// of networks, sandboxes, endpoints and leases and is never held across a call to the kernel.
+// resolver.mu guards names; [Host.Rename] takes it within Host.mu. state.dev, ports.mu and firewall.mu
+// (desired elements, the order of transactions) are not nested in or around those, but for plumb.
 package network

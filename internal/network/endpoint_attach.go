@@ -55,10 +55,10 @@ func (h *Host) Attach(ctx context.Context, req EndpointRequest) (_ *Endpoint, er
 	}
 	if s.Driver == "bridge" {
 		// Elements before the device: what it sends first is judged already.
-		if err := h.publishAll(s, e, req.Ports); err != nil {
+		if _, err := h.publishAll(s, e, req.Ports); err != nil {
 			return nil, err
 		}
-		undo = append(undo, func() { h.unpublishAll(e) })
+		undo = append(undo, func() { h.unpublish(e, e.Bindings) })
 		if err := h.fw.apply(h.fw.ofEndpoint(s, e), nil); err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (h *Host) Attach(ctx context.Context, req EndpointRequest) (_ *Endpoint, er
 		return nil, err
 	}
 	h.forgetFlows(e, e.Bindings)
-	h.dns.attach(b, s, e)
+	h.dns.attach(b, e)
 	out := *e
 	return &out, nil
 }
@@ -100,11 +100,15 @@ func (h *Host) register(b *sandbox, req EndpointRequest) (*state, *Endpoint, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if e.Interface, err = b.deviceName(s, req.Interface); err != nil {
+	device := req.Interface
+	if device == "" {
+		device = req.DriverOpts[optIfName]
+	}
+	if e.Interface, err = b.deviceName(s, device); err != nil {
 		return nil, nil, err
 	}
-	if e.Interface == "" {
-		e.Interface = s.set.prefix + "0"
+	if _, err := endpointSysctls(e); err != nil {
+		return nil, nil, err
 	}
 	if err := s.lease(e, req.IPv4, req.IPv6); err != nil {
 		return nil, nil, err
@@ -338,8 +342,8 @@ func (h *Host) plug(b *sandbox, s *state, e *Endpoint, ahead *spare) error {
 	if err := b.ns.route.Apply(&p); err != nil {
 		return err
 	}
-	if e.HostInterface == "" {
-		return nil
+	if err := applySysctls(b, e); err != nil || e.HostInterface == "" {
+		return err
 	}
 	return h.settlePort(s, e)
 }

@@ -137,17 +137,14 @@ func (h *Host) Publish(ctx context.Context, container, network string, want []Po
 	if s.Driver != "bridge" {
 		return nil, invalid("ports can be published in bridge networks only: %s is none", s.Name)
 	}
-	before := len(e.Bindings)
-	if err := h.publishAll(s, e, want); err != nil {
+	fresh, err := h.publishAll(s, e, want)
+	if err != nil {
 		return nil, err
 	}
-	fresh := slices.Clone(e.Bindings[before:])
 	if err := h.fw.apply(append(h.fw.ofBindings(s, e, fresh), h.fw.ofOwn(e)...), nil); err != nil {
-		h.ports.release(e.ID, fresh)
-		e.Bindings = e.Bindings[:before]
+		h.unpublish(e, fresh)
 		return nil, err
 	}
-	e.Ports = append(e.Ports, want...)
 	h.forgetFlows(e, fresh)
 	return fresh, nil
 }
@@ -167,9 +164,8 @@ func (h *Host) Unpublish(ctx context.Context, container, network string, gone []
 	if err := h.fw.apply(nil, h.fw.ofBindings(s, e, gone)); err != nil {
 		return err
 	}
-	h.ports.release(e.ID, gone)
+	h.unpublish(e, gone)
 	h.forgetFlows(e, gone)
-	e.Bindings = slices.DeleteFunc(e.Bindings, func(b Binding) bool { return slices.Contains(gone, b) })
 	return nil
 }
 

@@ -195,15 +195,6 @@ func uniqueLocal(id [32]byte) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
-// capacity is the number of addresses of a prefix, at most 2^63.
-func capacity(p netip.Prefix) uint64 {
-	n := p.Addr().BitLen() - p.Bits()
-	if n >= 63 {
-		return 1 << 63
-	}
-	return 1 << n
-}
-
 // macOf makes the MAC address of an endpoint from its address, as Docker did: 02:42 and the IPv4
 // address. A name reused with its address then has its MAC too, and no neighbour's cache is stale.
 func macOf(a4, a6 netip.Addr, salt uint32) []byte {

@@ -50,6 +50,7 @@ const (
 	optEnableIPv4  = "com.docker.network.enable_ipv4"
 	optEnableIPv6  = "com.docker.network.enable_ipv6"
 	optIfName      = "com.docker.network.endpoint.ifname"
+	optSysctls     = "com.docker.network.endpoint.sysctls"
 	optSpoof       = "hull.network.endpoint.antispoof" // "false": the container routes or bridges for others
 )
 

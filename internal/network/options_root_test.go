@@ -35,7 +35,10 @@ func TestRootOptions(t *testing.T) {
 	if e.Interface != "net0" || e.Gateway4 != addr("10.77.0.254") {
 		t.Errorf("%+v", e)
 	}
-	f := b.container("b", EndpointRequest{Network: "n", IPv4: addr("10.77.0.9"), Interface: "lan"})[0]
+	f := b.container("b", EndpointRequest{Network: "n", IPv4: addr("10.77.0.9"), DriverOpts: map[string]string{optIfName: "lan", optSysctls: "net.ipv4.conf.IFNAME.log_martians=1"}})[0]
+	if out := b.must("b", "cat /proc/sys/net/ipv4/conf/lan/log_martians"); out != "1\n" {
+		t.Errorf("log_martians is %q", out)
+	}
 	if f.IPv4.String() != "10.77.0.9/24" || f.Interface != "lan" {
 		t.Errorf("%+v", f)
 	}
@@ -50,6 +53,9 @@ func TestRootOptions(t *testing.T) {
 		{EndpointRequest{Network: "nowhere"}, "network nowhere not found"},
 		{EndpointRequest{Network: "n", MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}}, "invalid MAC address"},
 		{EndpointRequest{Network: "n", Interface: "a/b"}, "invalid interface name"},
+		{EndpointRequest{Network: "n", DriverOpts: map[string]string{optSysctls: "net.ipv4.ip_forward=1"}}, "is not of the form"},
+		{EndpointRequest{Network: "n", DriverOpts: map[string]string{optSysctls: "net.../.IFNAME.x=1"}}, "is not of the form"},
+		{EndpointRequest{Network: "n", DriverOpts: map[string]string{optSysctls: "net.ipv4./.IFNAME.x=1"}}, "names no setting"},
 		{EndpointRequest{Network: "n", LinkLocal: []netip.Addr{addr("10.0.0.1")}}, "invalid link-local IP address"},
 	} {
 		b.container("bad")

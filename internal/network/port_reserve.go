@@ -40,39 +40,44 @@ func conflicts(a, b netip.Addr) bool {
 	return a.Is4() == b.Is4() && (a == b || a.IsUnspecified() || b.IsUnspecified())
 }
 
-// publishAll reserves ports for an endpoint and notes them in it. After an error nothing is kept.
-func (h *Host) publishAll(s *state, e *Endpoint, want []Port) error {
-	if s.Internal {
-		return nil // nobody outside could reach them
-	}
-	if len(want) == 0 {
-		return nil
+// publishAll reserves ports for an endpoint and adds them to its bindings. It returns the new ones.
+// After an error nothing is kept.
+func (h *Host) publishAll(s *state, e *Endpoint, want []Port) (fresh []Binding, err error) {
+	if s.Internal || len(want) == 0 {
+		return nil, nil // in an internal network nobody outside could reach them
 	}
 	policy, err := h.policy()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if policy == PolicyRespect {
 		if err := h.divert(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	before := len(e.Bindings)
 	for _, p := range want {
 		bindings, err := h.publish(s, e, p, policy == PolicyRespect)
 		if err != nil {
-			h.ports.release(e.ID, e.Bindings[before:])
-			e.Bindings = e.Bindings[:before]
-			return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w", e.Name, e.ID, err)
+			h.ports.release(e.ID, fresh)
+			return nil, fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w", e.Name, e.ID, err)
 		}
-		e.Bindings = append(e.Bindings, bindings...)
+		fresh = append(fresh, bindings...)
 	}
-	return nil
+	h.setBindings(e, slices.Concat(e.Bindings, fresh))
+	return fresh, nil
 }
 
-func (h *Host) unpublishAll(e *Endpoint) {
-	h.ports.release(e.ID, e.Bindings)
-	e.Bindings = nil
+// unpublish gives ports back and takes them out of an endpoint's bindings.
+func (h *Host) unpublish(e *Endpoint, gone []Binding) {
+	h.ports.release(e.ID, gone)
+	h.setBindings(e, slices.DeleteFunc(slices.Clone(e.Bindings), func(b Binding) bool { return slices.Contains(gone, b) }))
+}
+
+// setBindings replaces an endpoint's bindings, which others read at any time.
+func (h *Host) setBindings(e *Endpoint, bindings []Binding) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.Bindings = bindings
 }
 
 // hostIPs are the addresses that a port is published on.

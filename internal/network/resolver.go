@@ -47,15 +47,9 @@ func (r *resolver) init(h *Host) {
 }
 
 // attach makes an endpoint's names known in its network and lets its container ask.
-func (r *resolver) attach(b *sandbox, s *state, e *Endpoint) {
+func (r *resolver) attach(b *sandbox, e *Endpoint) {
 	r.mu.Lock()
-	for _, n := range e.DNSNames {
-		n = strings.ToLower(n)
-		if r.names[s.ID] == nil {
-			r.names[s.ID] = make(map[string][]*Endpoint)
-		}
-		r.names[s.ID][n] = append(r.names[s.ID][n], e)
-	}
+	r.add(e)
 	r.mu.Unlock()
 	r.look(b)
 	if b.serving || b.ns.names == nil {
@@ -65,8 +59,19 @@ func (r *resolver) attach(b *sandbox, s *state, e *Endpoint) {
 	dns.Serve(r.h.running, directory{r, b.container}, r.all, b.ns.names.udp, b.ns.names.tcp)
 }
 
-func (r *resolver) detach(b *sandbox, e *Endpoint) {
-	r.mu.Lock()
+// add puts an endpoint's names into its network's list. mu is held.
+func (r *resolver) add(e *Endpoint) {
+	for _, n := range e.DNSNames {
+		n = strings.ToLower(n)
+		if r.names[e.Network] == nil {
+			r.names[e.Network] = make(map[string][]*Endpoint)
+		}
+		r.names[e.Network][n] = append(r.names[e.Network][n], e)
+	}
+}
+
+// remove takes them out. mu is held.
+func (r *resolver) remove(e *Endpoint) {
 	for _, n := range e.DNSNames {
 		n = strings.ToLower(n)
 		left := slices.DeleteFunc(r.names[e.Network][n], func(x *Endpoint) bool { return x.ID == e.ID })
@@ -79,6 +84,11 @@ func (r *resolver) detach(b *sandbox, e *Endpoint) {
 	if len(r.names[e.Network]) == 0 {
 		delete(r.names, e.Network)
 	}
+}
+
+func (r *resolver) detach(b *sandbox, e *Endpoint) {
+	r.mu.Lock()
+	r.remove(e)
 	r.mu.Unlock()
 	r.h.mu.Lock()
 	gone := r.h.boxes[b.container] != b

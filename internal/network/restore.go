@@ -130,7 +130,7 @@ func (h *Host) adopt(r Running, e *Endpoint) {
 			fail(err)
 		}
 	}
-	h.dns.attach(b, s, &c)
+	h.dns.attach(b, &c)
 }
 
 // sweep removes devices of this instance that no network and no endpoint owns: a hulld was killed

@@ -156,3 +156,33 @@ func (b *bench) resolves(from, name string, want ...netip.Addr) {
 		}
 	}
 }
+
+// TestRootTwo: a second hulld of the same name in one network namespace is told so and changes
+// nothing; one with a name of its own works beside the first.
+func TestRootTwo(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	b := host(t, nil)
+	a := b.container("a", EndpointRequest{Network: "bridge"})[0]
+	b.listen("a", ":80")
+	before := sh(t, "nft list table inet hull; nft list table bridge hull; ip -o link | wc -l")
+	second, err := Open(Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := second.Restore(ctx(t), nil); err == nil || !strings.Contains(err.Error(), `another hulld owns the nftables table "hull"`) {
+		t.Errorf("a second hulld: %v", err)
+	}
+	if after := sh(t, "nft list table inet hull; nft list table bridge hull; ip -o link | wc -l"); after != before {
+		t.Errorf("the second one changed something:\n%s", after)
+	}
+	other := host(t, func(c *Config) { c.Instance = "other" })
+	o := other.container("o", EndpointRequest{Network: "bridge"})[0]
+	other.listen("o", ":80")
+	for _, e := range []*Endpoint{a, o} {
+		b.reaches("", netip.AddrPortFrom(e.IPv4.Addr(), 80).String(), "")
+	}
+	other.cannotReach("o", netip.AddrPortFrom(a.IPv4.Addr(), 80).String())
+}
