@@ -29,7 +29,7 @@ ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers lint vet fuzz fuzz-list \
-	bench-runtime cover check demo ledgers install clean
+	bench-runtime bench-attach cover check demo ledgers install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
