@@ -28,7 +28,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers lint vet fuzz fuzz-list \
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
 	bench-runtime bench-attach cover check demo ledgers install clean
 
 help: ## print this list
@@ -61,6 +61,9 @@ conformance: ## the OCI runtime validation programs against RUNTIME, compared wi
 conformance-baseline: ## record what Debian's runc does with the validation programs
 	$(GO) run ./test/conformance -runtime runc -update-baseline
 
+cli: build ## hull beside docker's client: requests, output, exit codes
+	HULL_TEST_CLI=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/cli
+
 images: build ## docker's client against hulld and dockerd, and hulld killed at each point
 	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
 
@@ -71,7 +74,7 @@ engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
 	HULL_TEST_ENGINES=1 HULL_TEST_RUNTIME=$(RUNTIME) $(GO) test -count=1 -timeout 15m -v ./test/engines
 
-check: build lint test test-root conformance engines images ## all the checks that CI runs
+check: build lint test test-root conformance engines images cli ## all the checks that CI runs
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt -w $$out"; exit 1; }

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // App is one run of the program.
@@ -21,6 +18,9 @@ type App struct {
 	Commit   string
 
 	client *client
+	verb   *verb // the one that runs
+	config *clientConfig
+	given  *globals // options before the verb
 }
 
 // verb is a command.
@@ -43,8 +43,20 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// statusError ends the program with a status and, if it has one, a text on standard error.
+type statusError struct {
+	status int
+	text   string
+}
+
+func (e statusError) Error() string { return e.text }
+
 // verbs lists all commands; aliases are rows of their own.
 func verbs() []verb {
+	return slices.Concat(containerVerbs(), volumeVerbs(), networkVerbs(), contextVerbs(), checkpointVerbs(), systemVerbs(), imageVerbs())
+}
+
+func imageVerbs() []verb {
 	return []verb{
 		{"pull", "[-a] [-q] [--platform P] NAME[:TAG|@DIGEST]", "get an image from a registry", (*App).pull},
 		{"push", "[-a] [-q] [--platform P] NAME[:TAG]", "send an image to a registry", (*App).push},
@@ -52,7 +64,6 @@ func verbs() []verb {
 		{"tag", "SOURCE TARGET", "give an image one more name", (*App).imageTag},
 		{"rmi", "[-f] IMAGE...", "remove images", (*App).imageRemove},
 		{"history", "[-q] [--no-trunc] [-H] [--format F] IMAGE", "show how an image came to be", (*App).imageHistory},
-		{"inspect", "[-f FORMAT] IMAGE...", "show everything about images", (*App).imageInspect},
 		{"save", "[-o FILE] [--platform P] IMAGE...", "write images to an archive", (*App).imageSave},
 		{"load", "[-i FILE] [-q]", "read images from an archive", (*App).imageLoad},
 		{"import", "[-c CHANGE] [-m MESSAGE] [--platform P] FILE|- [REPOSITORY[:TAG]]", "make an image of a root file system", (*App).imageImport},
@@ -74,55 +85,78 @@ func verbs() []verb {
 		{"__complete", "", "", (*App).complete},
 		{"login", "[-u USER] [-p PASSWORD | --password-stdin] [SERVER]", "log in to a registry", (*App).login},
 		{"logout", "[SERVER]", "forget a registry's credentials", (*App).logout},
-		{"events", "[--since T] [--until T] [-f FILTER] [--format F]", "show what happens, as it happens", (*App).events},
-		{"system events", "", "show what happens (as events)", (*App).events},
-		{"system df", "[-v] [--format F]", "show what takes disk space", (*App).systemDF},
-		{"system fsck", "[--repair]", "compare the store with the disk", (*App).systemFsck},
-		{"system info", "[-f FORMAT]", "show facts about hulld (as info)", (*App).info},
-		{"info", "[-f FORMAT]", "show facts about hulld", (*App).info},
-		{"version", "[-f FORMAT]", "show versions", (*App).version},
 	}
 }
 
 // Main runs a command line (without the program's name) and returns the exit status.
 func (a *App) Main(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	err := a.main(ctx, args)
 	var exit exitError
+	var status statusError
 	var usage usageError
+	var argument argumentError
+	var wanted helpWanted
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &wanted):
+		a.usage(a.verb, wanted.o)
+		return 0
 	case errors.As(err, &exit):
 		return int(exit)
+	case errors.As(err, &status):
+		if status.text != "" {
+			fmt.Fprintln(a.Err, status.text)
+		}
+		return status.status
+	case errors.As(err, &argument):
+		a.sayUsage("hull: "+argument.text, argument.see)
+		return 1
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.Err, "hull: %v\n", err)
+		a.sayUsage(usage.text, "Run")
 		return 125
 	case ctx.Err() != nil:
-		return 130
+		return signalStatus(ctx)
 	}
 	fmt.Fprintln(a.Err, err)
 	return 1
 }
 
+// sayUsage prints a message about a wrong command line.
+func (a *App) sayUsage(text, see string) {
+	line, of := "hull [OPTIONS] COMMAND [ARG...]", "hull"
+	if a.verb != nil {
+		line, of = a.verb.usageLine(), "hull "+a.verb.name
+	}
+	fmt.Fprintf(a.Err, "%s\n\nUsage:  %s\n\n%s '%s --help' for more information\n", text, line, see, of)
+}
+
 func (a *App) main(ctx context.Context, args []string) error {
-	o := newOptions()
-	host := o.text("host", 'H', a.Env("HULL_HOST"))
-	version := o.flag("version", 'v')
-	help := o.flag("help", 'h')
+	o, global := a.globals()
 	args, err := o.parse(args, true)
+	if errors.As(err, &helpWanted{}) || err == nil && len(args) == 0 && !*global.version {
+		a.help("", o)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	a.client = newClient(*host, a.Err)
-	switch {
-	case *version:
+	if *global.version {
 		fmt.Fprintf(a.Out, "Hull version %s, commit %s\n", a.Version, a.Commit)
 		return nil
-	case *help || len(args) == 0 || args[0] == "help":
-		a.help("")
-		return nil
+	}
+	if args[0] == "help" {
+		if len(args) == 1 {
+			a.help("", o)
+			return nil
+		}
+		args = append(args[1:], "--help")
+	}
+	a.given = global
+	if err := a.connectTo(global, args[0] == "context"); err != nil {
+		return err
 	}
 	all := verbs()
 	for _, n := range []int{2, 1} {
@@ -131,28 +165,13 @@ func (a *App) main(ctx context.Context, args []string) error {
 		}
 		name := strings.Join(args[:n], " ")
 		if i := slices.IndexFunc(all, func(v verb) bool { return v.name == name }); i >= 0 {
-			if slices.Contains(args[n:], "--help") {
-				fmt.Fprintf(a.Out, "usage: hull %s %s\n%s\n", all[i].name, all[i].args, all[i].help)
-				return nil
-			}
+			a.verb = &all[i]
 			return all[i].run(a, ctx, args[n:])
 		}
 	}
-	if args[0] == "image" || args[0] == "system" {
-		a.help(args[0] + " ")
-		if len(args) == 1 || args[1] == "--help" {
-			return nil
-		}
+	if slices.Contains(groups(), args[0]) && (len(args) == 1 || args[1] == "--help" || args[1] == "-h") {
+		a.help(args[0]+" ", nil)
+		return nil
 	}
-	return misused("%q is not a hull command; see 'hull --help'", strings.Join(args[:min(2, len(args))], " "))
-}
-
-// help lists the verbs that begin with prefix.
-func (a *App) help(prefix string) {
-	fmt.Fprintf(a.Out, "usage: hull [-H unix:///PATH] COMMAND\n\n")
-	for _, v := range verbs() {
-		if strings.HasPrefix(v.name, prefix) && v.help != "" {
-			fmt.Fprintf(a.Out, "  %-16s %s\n", v.name, v.help)
-		}
-	}
+	return unknown(args)
 }

@@ -23,6 +23,10 @@ func fakeDaemon(t *testing.T, answers map[string]string) (host string, asked *[]
 	}
 	asked = new([]string)
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/_ping" {
+			w.Header().Set("Api-Version", apiVersion[2:])
+			return
+		}
 		path := strings.TrimPrefix(r.URL.Path, apiVersion)
 		*asked = append(*asked, strings.TrimSuffix(r.Method+" "+path+"?"+r.URL.RawQuery, "?"))
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -76,7 +80,8 @@ func TestCommands(t *testing.T) {
 		{"images -q --no-trunc", id + "\n" + id + "\n", "", "GET /images/json", 0},
 		{"images --digests --format {{.Repository}}|{{.Tag}}|{{.Size}}|{{.ID}} x", "r:5000/x|1|77.8MB|abababababab\n<none>|<none>|0B|abababababab\n", "", "GET /images/json?filters=%7B%22reference%22%3A%7B%22x%22%3Atrue%7D%7D", 0},
 		{"image inspect -f {{.Size}} r/x:1", "12345678\n", "", "GET /images/r/x:1/json", 0},
-		{"inspect nope", "[]\n", "Error response from daemon: No such image: it\n", "GET /images/nope/json", 1},
+		{"image inspect nope", "[]\n", "Error response from daemon: No such image: it\n", "GET /images/nope/json", 1},
+		{"inspect nope", "[]\n", "Error: No such object: nope\n", "GET /containers/nope/json GET /images/nope/json GET /networks/nope GET /volumes/nope GET /plugins/nope/json", 1},
 		{"history --format {{.ID}}|{{.CreatedBy}} x", "abababababab|a very long command line that goes on and on…\n<missing>|\n", "", "GET /images/x/history", 0},
 		{"rmi -f a", "Untagged: a:1\nDeleted: " + id + "\n", "", "DELETE /images/a?force=1", 0},
 		{"rmi nope", "", "Error response from daemon: No such image: it\n", "DELETE /images/nope", 1},
@@ -87,12 +92,14 @@ func TestCommands(t *testing.T) {
 		{"push r.io/x:1", "", "denied\n", "POST /images/r.io/x/push?tag=1", 1},
 		{"load", "Loaded image: a:1\n", "", "POST /images/load?quiet=1", 0},
 		{"save a b", "archive", "", "GET /images/get?names=a&names=b", 0},
-		{"system df", "TYPE      TOTAL     ACTIVE    SIZE      RECLAIMABLE\nImages    0         0         5kB       5kB (100%)\n", "", "GET /system/df?type=image", 0},
+		{"system df", "TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE\nImages          0         0         5kB       5kB (100%)\nContainers      0         0         0B        0B\nLocal Volumes   0         0         0B        0B\nBuild Cache     0         0         0B        0B\n", "", "GET /system/df", 0},
 		{"system fsck", "blob x: bad\n", "", "POST /hull/check", 1},
 		{"--version", "Hull version 1, commit c\n", "", "", 0},
-		{"nonsense", "", "hull: \"nonsense\" is not a hull command; see 'hull --help'\n", "", 125},
-		{"images --nope", "", "hull: unknown flag: --nope\n", "", 125},
-		{"pull", "", "hull: pull takes one image, got 0 arguments\n", "", 125},
+		{"nonsense", "", "hull: unknown command: hull nonsense\n\nRun 'hull --help' for more information\n", "", 1},
+		{"imaegs", "", "hull: unknown command: hull imaegs\n\nDid you mean this?\n\timage\n\timages\n\nRun 'hull --help' for more information\n", "", 1},
+		{"container strat", "", "hull: unknown command: hull container strat\n\nDid you mean this?\n\tstart\n\tstats\n\nUsage:  hull container\n\nRun 'hull container --help' for more information\n", "", 1},
+		{"tag --nope", "", "unknown flag: --nope\n\nUsage:  hull tag SOURCE TARGET\n\nRun 'hull tag --help' for more information\n", "", 125},
+		{"rename a", "", "hull: 'hull rename' requires 2 arguments\n\nUsage:  hull rename CONTAINER NEW_NAME\n\nRun 'hull rename --help' for more information\n", "", 1},
 	} {
 		*asked = nil
 		code, out, errs := hull(t, host, strings.Fields(c.args)...)
@@ -109,7 +116,7 @@ func TestNoDaemon(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "cannot connect to hulld at "+host) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
-	if code, _, errs = hull(t, "tcp://x:1", "images"); code != 1 || !strings.Contains(errs, "unix:///PATH only") {
+	if code, _, errs = hull(t, "npipe://x", "images"); code != 1 || !strings.Contains(errs, "hull speaks to unix:///PATH, tcp://HOST:PORT and ssh://HOST") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
@@ -126,8 +133,8 @@ func TestOptions(t *testing.T) {
 		{[]string{"-"}, "false false  [] [-]"},
 		{[]string{"-z"}, "unknown shorthand flag: 'z' in -z"},
 		{[]string{"--list"}, "flag needs an argument: --list"},
-		{[]string{"-f"}, "flag needs an argument: -f"},
-		{[]string{"--all=maybe"}, `--all is true or false, not "maybe"`},
+		{[]string{"-f"}, "flag needs an argument: 'f' in -f"},
+		{[]string{"--all=maybe"}, `invalid argument "maybe" for "-a, --all" flag: strconv.ParseBool: parsing "maybe": invalid syntax`},
 	} {
 		o := newOptions()
 		all, quiet, text, list := o.flag("all", 'a'), o.flag("quiet", 'q'), o.text("text", 'f', ""), o.list("list", 'l')

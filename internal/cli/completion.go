@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -142,29 +141,13 @@ func flagValues(flag string) []string {
 		return []string{"json", "table"}
 	case "--platform":
 		return []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
+	case "--pull", "--restart", "--type":
+		return map[string][]string{
+			"--pull": {"always", "missing", "never"}, "--restart": {"always", "no", "on-failure", "unless-stopped"},
+			"--type": {"container", "image", "network", "volume"},
+		}[flag]
 	case "--filter":
 		return []string{"before=", "dangling=true", "dangling=false", "label=", "reference=", "since=", "until="}
 	}
 	return nil
-}
-
-// names asks hulld, if one runs, for names of images.
-func (a *App) names(ctx context.Context, v *verb) []string {
-	if v.name == "pull" || v.name == "image pull" || !strings.HasPrefix(v.name, "image ") && !slices.Contains([]string{"images", "push", "tag", "rmi", "history", "inspect", "save", "run", "create"}, v.name) {
-		return nil
-	}
-	quiet := newClient(a.client.host, a.Err)
-	quiet.named = true // completing starts nothing
-	var list []listedImage
-	if err := quiet.get(ctx, call{method: "GET", path: "/images/json", query: url.Values{}}, &list); err != nil {
-		return nil
-	}
-	var out []string
-	for _, img := range list {
-		for _, t := range img.RepoTags {
-			out = append(out, clean(t))
-		}
-	}
-	slices.Sort(out)
-	return out
 }

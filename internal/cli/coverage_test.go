@@ -17,10 +17,10 @@ import (
 var update = flag.Bool("update", false, "write how much of Docker's command line is covered, if it is more than before")
 
 // answers of each area's fake daemon, by the name of its table, for the rows that run commands.
-var answers = map[string]map[string]string{"image": imageAnswers}
+var answers = map[string]map[string]string{"image": imageAnswers, "container": containerAnswers, "volume": containerAnswers, "network": containerAnswers, "system": imageAnswers, "context": nil}
 
 // arguments that a command needs when it is run.
-var arguments = map[string]string{"history": "x", "image history": "x"}
+var arguments = map[string]string{"history": "x", "image history": "x", "container stats": "--no-stream c"}
 
 // TestCoverage reads testdata/coverage/AREA.tsv: what docker's command line has in an area, one item a row (kind, command,
 // name), from the published checklists. It counts what hull has, prints what it has not, and holds the number to
@@ -113,7 +113,7 @@ func has(t *testing.T, host, kind, command, name string) bool {
 	case "flag":
 		var b bytes.Buffer
 		app := &App{Out: &b, Err: &b, Env: func(string) string { return "" }}
-		app.client = newClient(host, &b)
+		app.client = newClient(endpoint{host: host, network: "unix", address: strings.TrimPrefix(host, "unix://")})
 		var wanted helpWanted
 		return errors.As(verbs()[i].run(app, t.Context(), []string{"--help"}), &wanted) &&
 			slices.ContainsFunc(wanted.o.all, func(o *option) bool { return "--"+o.name == name })
@@ -135,4 +135,11 @@ var imageAnswers = map[string]string{
 	"GET /images/json":      `[{"Id":"sha256:` + strings.Repeat("a", 64) + `","Created":1700000000,"Size":5,"RepoTags":["x:1"],"RepoDigests":["x@sha256:` + strings.Repeat("b", 64) + `"]}]`,
 	"GET /images/x/history": `[{"Id":"sha256:` + strings.Repeat("a", 64) + `","Created":1700000000,"CreatedBy":"c","Size":5,"Comment":"d"}]`,
 	"GET /system/df":        `{"LayersSize":5000,"Images":[]}`,
+}
+
+var containerAnswers = map[string]string{
+	"GET /containers/json":    `[{"Id":"` + strings.Repeat("a", 64) + `","Names":["/n"],"Image":"i","Command":"c","Created":1700000000,"Ports":[{"PrivatePort":80,"Type":"tcp"}],"State":"running","Status":"Up 1 second (healthy)","SizeRw":1,"Labels":{"l":"v"},"Mounts":[{"Name":"m","Driver":"local"}],"NetworkSettings":{"Networks":{"none":{}}}}]`,
+	"GET /containers/c/stats": `{"name":"/n","id":"` + strings.Repeat("a", 64) + `","pids_stats":{"current":1}}`,
+	"GET /volumes":            `{"Volumes":[{"Name":"n","Driver":"local","Scope":"local","Mountpoint":"/m","Labels":{"l":"v"}}]}`,
+	"GET /networks":           `[{"Name":"n","Id":"` + strings.Repeat("a", 64) + `","Driver":"bridge","Scope":"local","Created":"2026-01-01T00:00:00Z","Labels":{"l":"v"}}]`,
 }

@@ -85,12 +85,15 @@ func functions() template.FuncMap {
 		},
 		"split":    strings.Split,
 		"join":     join,
-		"title":    strings.ToTitle,
+		"title":    strings.Title, //nolint:staticcheck // Docker's, for plain words
 		"lower":    strings.ToLower,
 		"upper":    strings.ToUpper,
 		"println":  fmt.Sprintln,
-		"truncate": func(s string, n int) string { return s[:min(n, len(s))] },
+		"truncate": func(s string, n int) string { return s[:min(max(n, 0), len(s))] },
 		"pad": func(s string, before, after int) string {
+			if s == "" {
+				return s
+			}
 			return strings.Repeat(" ", before) + s + strings.Repeat(" ", after)
 		},
 	}

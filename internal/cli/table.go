@@ -14,7 +14,7 @@ import (
 
 // table prints rows in columns as Docker's tables are.
 func table(w io.Writer, header []string, rows [][]string) error {
-	b := bufio.NewWriterSize(w, 64<<10) // a tabwriter writes each cell by itself
+	b := bufio.NewWriterSize(w, 64<<10) // tabwriter writes cell by cell
 	t := tabwriter.NewWriter(b, 10, 1, 3, ' ', 0)
 	for _, r := range append([][]string{header}, rows...) {
 		fmt.Fprintln(t, strings.Join(r, "\t"))
