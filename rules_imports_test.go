@@ -20,7 +20,8 @@ var layers = []struct {
 	{"cmd/hulld", []string{"internal/hulld"}},
 	{"cmd/hull-init", []string{"internal/reaper"}},
 	{"internal/reaper", nil},
-	{"internal/cli", []string{"internal/registry"}}, // for credentials; the rest goes over the API
+	{"cmd/hull", []string{"internal/cli"}},
+	{"internal/cli", []string{"internal/registry", "internal/reference", "internal/unpack"}}, // credentials, names, what cp gets; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/image", "internal/registry", "internal/spec", "internal/shim", "internal/logfile", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/linux"}},
 	{"internal/server", []string{"internal/engine", "internal/volume", "internal/logfile", "internal/image", "internal/reference", "internal/events"}},
 	{"internal/engine", []string{"internal/archive", "internal/unpack", "internal/reference", "internal/image", "internal/spec", "internal/shim", "internal/logfile", "internal/userdb", "internal/events"}},
