@@ -120,6 +120,7 @@ type NetworkRequest struct {
 	Config    *container.Config
 	Host      *container.HostConfig
 	Endpoints map[string]*network.EndpointSettings // by network
+	Links     map[string]ID                        // alias → another container
 }
 
 // Attached is how a container is connected.
