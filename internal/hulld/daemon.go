@@ -103,8 +103,8 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 	}
 	level, _ := c.level()
 	handler := server.New(st.images, engine, st.volumes, bus, server.Facts{
-		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug, Info: engine.info,
-		Mirrors: c.Mirrors, Insecure: c.Insecure,
+		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
+		Mirrors: c.Mirrors, Insecure: c.Insecure, Info: engine.info,
 	}, log)
 	var listeners []net.Listener
 	for _, h := range c.Hosts {

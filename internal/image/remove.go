@@ -113,13 +113,13 @@ func (s *Store) remove(ctx context.Context, all []*Image, img *Image, by found, 
 	return out, freed, nil
 }
 
+func hasTagIn(names []reference.Reference, repo reference.Repository) bool {
+	return slices.ContainsFunc(names, func(n reference.Reference) bool { return n.Digest == "" && n.Repository == repo })
+}
+
 // inConflict is Docker's error of an image that is used; how is "must" or "cannot": be forced.
 func inConflict(img *Image, how, why string) error {
 	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("conflict: unable to delete %s (%s be forced) - %s", img.ID.Short(), how, why))
-}
-
-func hasTagIn(names []reference.Reference, repo reference.Repository) bool {
-	return slices.ContainsFunc(names, func(n reference.Reference) bool { return n.Digest == "" && n.Repository == repo })
 }
 
 // untagged are the names that go with one: with the last tag of a repository, that

@@ -20,7 +20,9 @@ type Handles struct {
 	Decoded *ocispec.Config
 	// Root is a detached mount, the container's root; none: root.path. There is no place on the host
 	// for it to be attached at (docs/dev/decisions/0007), so it goes on top of / of the new mount
-	// namespace, and a createContainer hook sees it there.
+	// namespace, and a createContainer hook sees it there. Its attributes are not locked: in a user
+	// namespace, root with CAP_SYS_ADMIN can change them, so a mount whose writing the host must
+	// prevent is no root to give.
 	Root int
 	// UserNS is the user namespace to join, in which the others are made; none: as config.json says.
 	// The mappings of config.json are taken to be the namespace's.

@@ -69,6 +69,9 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
+	if want("build-cache") && r.since(52) {
+		out.BuildCacheUsage = &build.DiskUsage{}
+	}
 	if want("build-cache") && !r.since(53) {
 		// There is none, and a client of these versions wants the list.
 		out.BuildCache = &[]any{}

@@ -31,14 +31,14 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		return fmt.Errorf("asking for the memory of the host: %w", err)
 	}
 	release := osRelease()
-	i := s.facts.Info // what hulld found out when it started
+	i := s.facts.Info
 	i.ID, i.Name, i.DockerRootDir, i.ServerVersion, i.Debug = s.facts.ID, host, s.facts.DataRoot, s.facts.Version, s.facts.Debug
 	i.Images, i.Driver, i.DriverStatus = len(all), s.facts.Snapshotter, [][2]string{}
 	i.IPv4Forwarding = readLine("/proc/sys/net/ipv4/ip_forward") == "1"
 	i.NFd, i.NGoroutines, i.NEventsListener = countDescriptors(), runtime.NumGoroutine(), s.bus.Listeners()
 	i.SystemTime = time.Now().Format(time.RFC3339Nano)
-	i.KernelVersion, i.OSType, i.Architecture = kernelVersion(), runtime.GOOS, machine()
-	i.OperatingSystem, i.OSVersion = release["PRETTY_NAME"], release["VERSION_ID"]
+	i.KernelVersion, i.OperatingSystem, i.OSVersion = kernelVersion(), release["PRETTY_NAME"], release["VERSION_ID"]
+	i.OSType, i.Architecture = runtime.GOOS, machine()
 	i.IndexServerAddress, i.RegistryConfig = "https://index.docker.io/v1/", s.registryConfig()
 	i.NCPU, i.MemTotal = runtime.NumCPU(), int64(mem.Totalram)*int64(mem.Unit)
 	i.HTTPProxy, i.HTTPSProxy, i.NoProxy = proxy("http_proxy"), proxy("https_proxy"), proxy("no_proxy")

@@ -58,9 +58,9 @@ type Facts struct {
 	Snapshotter string
 	DataRoot    string
 	Debug       bool
-	Info        system.Info // what /info says of the host and the settings
 	Mirrors     []string    // of docker.io
 	Insecure    []string    // registries, by host or network
+	Info        system.Info // what /info says of the host and the settings
 }
 
 // Server is the handler of the API.

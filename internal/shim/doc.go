@@ -27,9 +27,10 @@
 // # Files
 //
 //	STATE/containers/ID/       0700, made by Create, removed by Forget
-//	    config.json            what the container was made from (for people and for other runtimes)
+//	    config.json            what the container was made from, with another runtime; our own has a copy in its state
 //	    shim.pid               pid and start time of the shim, its runtime's command line
 //	    shim.sock              0600; peers of another user than the shim's are refused
+//	    shim.err               what the shim printed when it ended by a mistake of its own; else empty
 //	    exit.json              the exit record
 //	    rootfs                 with another runtime: where the root is mounted, in the shim's own mount namespace
 //	STATE/keel/ID/             the runtime's state (package ociruntime)

@@ -311,3 +311,41 @@ func TestRootLogDiskFull(t *testing.T) {
 		t.Errorf("exit %+v", e)
 	}
 }
+
+// No process of a container has a descriptor that it was not given.
+func TestRootNoOtherDescriptors(t *testing.T) {
+	b := newLab(t)
+	os.Symlink("busybox", filepath.Join(b.root, "bin/ls"))
+	const want = "0\n1\n2\n3\n" // 3 is the directory that ls reads
+	for _, userns := range []bool{false, true} {
+		id := newID()
+		sp := spec(id, "sh", "-c", "ls /proc/self/fd; read x")
+		if userns {
+			withUserNS(sp)
+		}
+		r := b.request(id, sp)
+		r.OpenStdin = true
+		s := b.create(r)
+		st, err := s.OpenStream(b.ctx(), "", true, true, true, Patient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		done := make(chan error, 1)
+		go func() { done <- st.Copy(b.ctx(), nil, &out, &out) }()
+		b.start(s)
+		if got, errs, e := b.exec(s, "x", process("ls", "/proc/self/fd"), ""); got != want || e.Code != 0 {
+			t.Errorf("exec: %q %q %+v", got, errs, e)
+		}
+		if got, errs, _ := b.exec(s, "y", process("sh", "-c", "echo x > /dev/stdout && echo y > /dev/stderr && cat /dev/stdin"), "in"); got != "x\nin" || errs != "y\n" {
+			t.Errorf("opened by name: %q %q", got, errs)
+		}
+		if _, err := st.Write([]byte("\n")); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil || out.String() != want {
+			t.Errorf("init: %q %v", &out, err)
+		}
+		st.Close()
+	}
+}

@@ -149,7 +149,7 @@ func (l *Launcher) Sweep(ctx context.Context, id string) (Exit, error) {
 	}
 	e := readExit(dir)
 	if e == nil {
-		e = &Exit{Code: 137, Signal: 9, At: time.Now().UTC(), Err: "the container's shim was killed, and the container with it"}
+		e = &Exit{Code: 137, Signal: 9, At: time.Now().UTC(), Err: "the container's shim was killed, and the container with it" + lastWords(dir)}
 		if err := writeRecord(dir, id, e); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return *e, fmt.Errorf("sweep container %s: %w", id, err)
 		}
@@ -157,6 +157,16 @@ func (l *Launcher) Sweep(ctx context.Context, id string) (Exit, error) {
 	os.Remove(filepath.Join(dir, socketFile))
 	os.Remove(filepath.Join(dir, pidFile))
 	return *e, nil
+}
+
+// lastWords is what the shim's runtime has printed when it ended on its own.
+func lastWords(dir string) string {
+	b, _ := readSmall(filepath.Join(dir, errFile))
+	first, _, _ := strings.Cut(string(b), "\n")
+	if first == "" {
+		return ""
+	}
+	return ": " + strings.ToValidUTF8(first[:min(len(first), 300)], "?")
 }
 
 // kill ends the process and waits for that.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hull-dev/hull/internal/shim/wire"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -436,8 +437,156 @@ func TestRootGivenUserNamespace(t *testing.T) {
 	if out, errs, e := b.exec(s, "x", process("id", "-u"), ""); out != "0\n" || e.Code != 0 {
 		t.Errorf("exec: %q %q %+v", out, errs, e)
 	}
-	log, _ := os.ReadFile(filepath.Join(b.logs, id+"-json.log"))
-	if !strings.Contains(string(log), `"log":"0\n"`) || !strings.Contains(string(log), "1000000") {
-		t.Errorf("log %s", log)
+	eventually(t, "the container's own view in its log", func() bool {
+		log, _ := os.ReadFile(filepath.Join(b.logs, id+"-json.log"))
+		return strings.Contains(string(log), `"log":"0\n"`) && strings.Contains(string(log), "1000000")
+	})
+}
+
+// Another user gets no answer, even when he finds the socket, and a signal that asks a shim to end
+// is not obeyed.
+func TestRootPeers(t *testing.T) {
+	b := newLab(t)
+	id := newID()
+	s := b.create(b.request(id, spec(id, "sleep", "1000")))
+	b.start(s)
+	dir := filepath.Join(b.state, "containers", id)
+	st, err := os.Stat(filepath.Join(dir, socketFile))
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v %v", st.Mode(), err)
+	}
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("directory: %v %v", st.Mode(), err)
+	}
+	open := func(name string, mode os.FileMode) {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d := dir; d != "/dev/shm"; d = filepath.Dir(d) {
+		open(d, 0o755)
+	}
+	open(filepath.Join(dir, socketFile), 0o777)
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestPeerProcess$")
+	cmd.Env = append(os.Environ(), asPeer+"="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT} {
+		unix.Kill(s.shimPid, sig)
+	}
+	if _, err := s.Info(b.ctx()); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+const asPeer = "HULL_TEST_PEER"
+
+func TestPeerProcess(t *testing.T) {
+	dir := os.Getenv(asPeer)
+	if dir == "" {
+		t.Skip("not a peer")
+	}
+	sock, err := dialShim(dir)
+	if err != nil {
+		t.Fatalf("it cannot even connect: %v", err)
+	}
+	_ = wire.SendPacket(sock, wire.Hello, 1, nil)
+	n, err := unix.Read(sock, make([]byte, 100))
+	for err == unix.EAGAIN {
+		unix.Poll([]unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}, 1000)
+		n, err = unix.Read(sock, make([]byte, 100))
+	}
+	if n > 0 {
+		t.Errorf("it got an answer of %d bytes", n)
+	}
+}
+
+// Exec processes die with init; each end is told, and before init's.
+func TestRootOrderOfEvents(t *testing.T) {
+	b := newLab(t)
+	id := newID()
+	s := b.create(b.request(id, spec(id, "sleep", "1000")))
+	var ev events
+	s.Subscribe(ev.add)
+	b.start(s)
+	for _, x := range []string{"a", "b"} {
+		if _, _, err := s.Exec(b.ctx(), ExecRequest{ID: x, Process: mustJSON(t, process("sleep", "1000"))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Signal(b.ctx(), "", unix.SIGKILL, true); err != nil {
+		t.Error(err)
+	}
+	<-s.Done()
+	got := ev.kinds()
+	if len(got) != 4 || got[0] != EventExecExit || got[1] != EventExecExit || got[2] != EventExit || got[3] != EventGone {
+		t.Errorf("events %v", got)
+	}
+	if e := b.wait(s, "a"); e.Code != 137 {
+		t.Errorf("exec: %+v", e)
+	}
+	b.gone(id)
+}
+
+// Hooks are the shim's children like init; their ends are not mistaken for its.
+func TestRootHooks(t *testing.T) {
+	b := newLab(t)
+	id := newID()
+	sp := spec(id, "sh", "-c", "sleep 0.1; exit 5")
+	hook := []specs.Hook{{Path: "/bin/true"}}
+	sp.Hooks = &specs.Hooks{CreateRuntime: hook, Poststart: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "0.3"}}}, Poststop: hook}
+	s := b.create(b.request(id, sp))
+	b.start(s) // init ends while the poststart hook runs
+	if e := b.wait(s, ""); e.Code != 5 {
+		t.Errorf("exit %+v", e)
+	}
+	<-s.Done()
+	b.gone(id)
+	id = newID()
+	sp = spec(id, "sleep", "1000")
+	sp.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}}
+	if _, err := b.l.Create(b.ctx(), b.request(id, sp)); err == nil || !strings.Contains(err.Error(), "createRuntime") {
+		t.Errorf("a hook that fails: %v", err)
+	}
+	b.gone(id)
+}
+
+// Nothing of the host's processes is left when containers come and go.
+func TestRootNothingLeft(t *testing.T) {
+	b := newLab(t)
+	count := func() int {
+		fds, _ := os.ReadDir("/proc/self/fd")
+		return len(fds)
+	}
+	var before int
+	for i := range 30 {
+		id := newID()
+		r := b.request(id, spec(id, "true"))
+		s := b.create(r)
+		b.start(s)
+		if e := b.wait(s, ""); e.Code != 0 {
+			t.Errorf("exit %+v", e)
+		}
+		<-s.Done()
+		s.Close()
+		r.Root.Close()
+		if err := b.l.Forget(id); err != nil {
+			t.Error(err)
+		}
+		if i == 4 {
+			before = count()
+		}
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors, were %d", after, before)
+	}
+	if ids, err := b.l.IDs(); err != nil || len(ids) != 0 {
+		t.Errorf("%v %v", ids, err)
+	}
+	var ws unix.WaitStatus
+	if pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {
+		t.Errorf("a child is left: %d %v", pid, err)
 	}
 }

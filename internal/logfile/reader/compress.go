@@ -2,7 +2,6 @@ package reader
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -81,22 +80,6 @@ func (f *file) unpack(open func(io.Reader) (io.ReadCloser, error)) error {
 	return nil
 }
 
-// inodeField is the subfield of a gzip header (RFC 1952) that says which file was compressed.
-const inodeField = "HI"
-
-// gzipOf is the inode of the file that a compressed one was made from, 0 when it does not say.
-func gzipOf(f *os.File) uint64 {
-	r, err := gzip.NewReader(f)
-	if err != nil {
-		return 0
-	}
-	defer r.Close()
-	if b := r.Header.Extra; len(b) == 12 && string(b[:2]) == inodeField {
-		return binary.LittleEndian.Uint64(b[4:])
-	}
-	return 0
-}
-
 // Compress compresses the rotated files of a log. One call at a time for each log. It can be cut
 // off at any moment: the next call takes away what that left.
 func Compress(ctx context.Context, c logfile.Config) error {
@@ -160,14 +143,12 @@ func compressJSON(ctx context.Context, c logfile.Config) error {
 			return nil
 		}
 		tmp, err := pack(ctx, in, c, func(w io.Writer) (io.WriteCloser, error) {
-			z := gzip.NewWriter(w)
-			z.Header.Extra = binary.LittleEndian.AppendUint64([]byte(inodeField+"\x08\x00"), inode)
-			return z, nil
+			return gzip.NewWriter(w), nil
 		})
-		in.Close()
 		if err == nil {
 			err = l.put(tmp, inode)
 		}
+		in.Close() // not before: its inode would be another file's
 		os.Remove(tmp)
 		if err != nil {
 			return fmt.Errorf("compress the log: %w", err)

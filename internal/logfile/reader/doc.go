@@ -10,8 +10,8 @@
 // deleted before its turn. Half an entry at the end is not an entry yet.
 //
 //	local       files have numbers: the next one of n is n+1
-//	json-file   files are renamed: the next one of the file with this inode is the one before it
-//	            in the list of names, which is looked at under the lock of [logfile.Lock]
+//	json-file   files are renamed: the next one of a file is the one before it in the list of
+//	            names, which is looked at under the lock of [logfile.Lock]
 //
 // What cannot be parsed (a power loss, somebody's editor) is skipped up to where entries begin
 // again; entries and lines have a greatest length.

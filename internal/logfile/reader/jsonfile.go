@@ -95,7 +95,13 @@ func (l *jsonChain) next(f *file) (*file, error) {
 	}
 	// f is one of the older ones, maybe compressed since; the next is the one before it in the list.
 	for n := 1; n < l.c.MaxFiles; n++ {
-		if l.is(n, f.inode) {
+		c, err := l.openFile(n)
+		if err != nil {
+			return nil, err
+		}
+		same := c.same(f)
+		c.close()
+		if same {
 			return l.openFile(n - 1)
 		}
 	}
@@ -110,20 +116,34 @@ func (l *jsonChain) next(f *file) (*file, error) {
 // current tells whether f is the file that is being written.
 func (l *jsonChain) current(f *file) bool {
 	st, err := os.Lstat(l.name(0))
-	return err == nil && st.Sys().(*syscall.Stat_t).Ino == f.inode
+	return err == nil && f.inode != 0 && st.Sys().(*syscall.Stat_t).Ino == f.inode
 }
 
-// is tells whether the nth file is, or was made from, the one with this inode.
-func (l *jsonChain) is(n int, inode uint64) bool {
-	if st, err := os.Lstat(l.name(n)); err == nil {
-		return st.Sys().(*syscall.Stat_t).Ino == inode
-	}
-	f, err := os.Open(l.name(n) + ".gz")
-	if err != nil {
+// same tells whether two open files are one, or one is made from the other. Numbers of inodes
+// count only for files that are open: a compressed file's is taken by another one soon. There the
+// first line tells, which has a time in nanoseconds.
+func (f *file) same(other *file) bool {
+	if f == nil {
 		return false
 	}
-	defer f.Close()
-	return gzipOf(f) == inode
+	if f.inode != 0 && other.inode != 0 {
+		return f.inode == other.inode
+	}
+	a, b := f.firstLine(), other.firstLine()
+	return len(a) > 0 && bytes.Equal(a, b)
+}
+
+func (f *file) firstLine() []byte {
+	var b []byte
+	for size := 4 << 10; size <= maxEntry; size *= 4 {
+		b = make([]byte, size)
+		n, _ := f.src.ReadAt(b, 0)
+		b = b[:n]
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			return b[:i]
+		}
+	}
+	return nil
 }
 
 // line is a line of the file.

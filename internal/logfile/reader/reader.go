@@ -179,7 +179,7 @@ func (r *run) follow(l chain, f *file, w *watch) error {
 type file struct {
 	f     *os.File
 	n     int    // segment of local
-	inode uint64 // of json-file
+	inode uint64 // of json-file; 0 when it is compressed
 	next  func(b []byte) (e *Entry, length int, err error)
 
 	src    io.ReaderAt // what entries are read from; f, or what was compressed

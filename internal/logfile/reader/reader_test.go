@@ -205,6 +205,48 @@ func TestFollowThroughRotation(t *testing.T) {
 	}
 }
 
+// A follower that is so slow that what comes next is compressed before its turn still gets all.
+func TestSlowFollower(t *testing.T) {
+	for _, driver := range drivers() {
+		c := config(t, driver)
+		c.MaxFiles = 100
+		w := open(t, c)
+		write(w, 0, 10)
+		ended, begun := make(chan struct{}), make(chan struct{})
+		go func() {
+			<-begun
+			for i := 10; i < 3000; i += 10 {
+				write(w, i, i+10)
+				if i%500 == 0 {
+					if err := Compress(t.Context(), c); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			w.Close()
+			if err := Compress(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+			close(ended)
+		}()
+		next := 0
+		err := Read(t.Context(), c, Query{Tail: -1, Follow: true, Ended: ended}, func(e *Entry) error {
+			if next == 0 {
+				close(begun)
+				<-ended
+			}
+			if string(e.Line) != "line "+strconv.Itoa(next)+"\n" {
+				return fmt.Errorf("got %q, want line %d", e.Line, next)
+			}
+			next++
+			return nil
+		})
+		if err != nil || next != 3000 {
+			t.Errorf("%s: %d lines, %v", driver, next, err)
+		}
+	}
+}
+
 // A log that is emptied when it is full (max-file 1) is followed on.
 func TestFollowEmptied(t *testing.T) {
 	c := config(t, logfile.DriverJSONFile)

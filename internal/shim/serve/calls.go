@@ -292,7 +292,7 @@ func (s *server) exec(c *call, b []byte, files []int) (left []int) {
 	p := &process{s: s, id: r.ExecID, once: true, term: -1}
 	s.pendingExecs = append(s.pendingExecs, r.ExecID)
 	pid, terminal := 0, -1
-	s.work(func() (err error) {
+	s.queue(func() (err error) {
 		pid, terminal, err = s.drv.exec(p.id, raw, pr, e.std)
 		return err
 	}, func(err error) {

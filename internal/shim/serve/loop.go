@@ -21,7 +21,10 @@ type loop struct {
 	mu   sync.Mutex
 	done []func()
 	busy int // calls at work
-	idle func()
+
+	queued  int      // of those, by queue
+	waiting []func() // calls that are not at work yet
+	idle    func()
 
 	settleAt *timer
 	calls    int // since memory was given back
@@ -133,6 +136,27 @@ func (l *loop) work(f func() error, then func(error)) {
 	// With one processor the goroutine would otherwise wait until the runtime's monitor sees
 	// that the loop is in epoll_wait: milliseconds.
 	runtime.Gosched()
+}
+
+// atOnce bounds the calls that [loop.queue] has at work: each may keep a thread.
+const atOnce = 8
+
+// queue is work for what others may have to wait for.
+func (l *loop) queue(f func() error, then func(error)) {
+	if l.queued >= atOnce {
+		l.waiting = append(l.waiting, func() { l.queue(f, then) })
+		return
+	}
+	l.queued++
+	l.work(f, func(err error) {
+		l.queued--
+		then(err)
+		if len(l.waiting) > 0 {
+			next := l.waiting[0]
+			l.waiting = l.waiting[1:]
+			next()
+		}
+	})
 }
 
 // settleDelay is how long a shim may have memory that it does not need any more.
