@@ -52,7 +52,7 @@ func TestRootRuntimes(t *testing.T) {
 			if stdout != "in" || errs != "e\n" || e.Code != 5 {
 				t.Errorf("exec: %q %q %+v", stdout, errs, e)
 			}
-			p := process("stty", "size")
+			p := process("sh", "-c", "sleep 0.2; stty size")
 			p.Terminal, p.ConsoleSize = true, &specs.Box{Height: 24, Width: 80}
 			if stdout, _, e := b.exec(s, "t", p, ""); e.Code != 0 || !strings.HasSuffix(stdout, "24 80\r\n") {
 				t.Errorf("exec with a terminal: %q %+v", stdout, e)

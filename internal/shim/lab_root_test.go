@@ -29,7 +29,7 @@ var builtKeel = sync.OnceValues(func() (string, error) {
 	}
 	name := filepath.Join(dir, "keel")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -E github.com/hull-dev/hull/internal/seal.entry", "-o", name, "github.com/hull-dev/hull/cmd/keel")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=nogreenteagc") // as the Makefile does
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)

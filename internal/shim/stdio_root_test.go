@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hull-dev/hull/internal/logfile"
+	"github.com/hull-dev/hull/internal/logfile/reader"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -282,6 +283,63 @@ func TestRootManyExecs(t *testing.T) {
 	}
 	if err := s.Start(b.ctx()); !errors.Is(err, ErrState) {
 		t.Error(err)
+	}
+}
+
+// A follower of a log that a container writes at some MB/s, while it is rotated and compressed,
+// gets every line once.
+func TestRootLogRotation(t *testing.T) {
+	b := newLab(t)
+	for _, driver := range []string{logfile.DriverLocal, logfile.DriverJSONFile} {
+		id := newID()
+		const lines = 60_000
+		r := b.request(id, spec(id, "sh", "-c", "i=0; while [ $i -lt 60 ]; do seq $((i*1000+1)) $((i*1000+1000)) | sed 's/$/ 0123456789012345678901234567890123456789/'; i=$((i+1)); sleep 0.02; done"))
+		os.Symlink("busybox", filepath.Join(b.root, "bin/sed"))
+		r.Log = logfile.Config{Driver: driver, Dir: filepath.Join(b.logs, driver), Name: "log", MaxSize: 200_000, MaxFiles: 60, Compress: true}
+		if err := os.Mkdir(r.Log.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := b.create(r)
+		ended := make(chan struct{})
+		next := 1
+		done := make(chan error, 1)
+		go func() {
+			done <- reader.Read(b.ctx(), r.Log, reader.Query{Tail: -1, Follow: true, Ended: ended}, func(e *reader.Entry) error {
+				if want := strconv.Itoa(next) + " 0123456789012345678901234567890123456789\n"; string(e.Line) != want {
+					return errors.New("got " + string(e.Line) + "want " + want)
+				}
+				next++
+				return nil
+			})
+		}()
+		b.start(s)
+		stop := make(chan struct{})
+		compressed := make(chan struct{})
+		go func() {
+			defer close(compressed)
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+					if err := reader.Compress(context.Background(), r.Log); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		}()
+		if e := b.wait(s, ""); e.Code != 0 {
+			t.Errorf("%s: exit %+v", driver, e)
+		}
+		close(ended)
+		if err := <-done; err != nil || next != lines+1 {
+			t.Errorf("%s: %d lines of %d, %v", driver, next-1, lines, err)
+		}
+		close(stop)
+		<-compressed
+		if m, _ := filepath.Glob(r.Log.Dir + "/log.*z*"); len(m) < 5 {
+			t.Errorf("%s: compressed: %v", driver, m)
+		}
 	}
 }
 

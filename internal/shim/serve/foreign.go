@@ -147,6 +147,7 @@ func (f *foreign) create(b *wire.CreateBody, config *ocispec.Config, root, usern
 	terminal, err = f.withConsole(config.Process.Terminal, words, func(words []string) error {
 		return f.withRoot(root, func() error { return f.run(std, append(words, f.id)...) })
 	})
+	setSize(terminal, config.Process.ConsoleSize)
 	if err == nil {
 		pid, err = readPidFile(pidFile)
 	}
@@ -240,6 +241,13 @@ func (f *foreign) withConsole(terminal bool, words []string, do func([]string) e
 	return fds[0], nil
 }
 
+// setSize sets the size of a terminal: crun does not for an exec process.
+func setSize(terminal int, size *specs.Box) {
+	if terminal >= 0 && size != nil {
+		unix.IoctlSetWinsize(terminal, unix.TIOCSWINSZ, &unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)})
+	}
+}
+
 func readPidFile(name string) (int, error) {
 	pid, err := strconv.Atoi(strings.TrimSpace(readSome(name)))
 	if err != nil || pid <= 1 {
@@ -258,6 +266,7 @@ func (f *foreign) exec(id string, raw []byte, process *specs.Process, std ocirun
 	terminal, err = f.withConsole(process.Terminal, []string{"exec", "--detach", "--process", name, "--pid-file", pidFile}, func(words []string) error {
 		return f.run(std, append(words, f.id)...)
 	})
+	setSize(terminal, process.ConsoleSize)
 	if err == nil {
 		pid, err = readPidFile(pidFile)
 	}
