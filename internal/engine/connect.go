@@ -33,7 +33,7 @@ func (e *Engine) settleNetwork(ctx context.Context, v *View, endpoints map[strin
 		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network %s not found: this hulld has no networks yet, use --network none or --network host", v.Host.NetworkMode))
 	}
 	var err error
-	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, endpoints})
+	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, endpoints, v.LinksTo})
 	return err
 }
 
@@ -49,7 +49,7 @@ func (c *Container) attachNetworks(ctx context.Context, pid int, undo *undo) (*A
 	}
 	defer ns.Close()
 	undo.add(c.detachNetworks)
-	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints}, ns)
+	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints, v.LinksTo}, ns)
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,9 @@ func (n networks) Attach(ctx context.Context, r engine.NetworkRequest, ns *os.Fi
 			Container: string(r.ID), Name: r.Name, Hostname: r.Config.Hostname, Network: name, NetNS: ns, Aliases: ep.Aliases,
 			MAC: net.HardwareAddr(ep.MacAddress), DriverOpts: ep.DriverOpts, GatewayPriority: ep.GwPriority, DNS: dns,
 		}
+		for alias, id := range r.Links {
+			req.Links = append(req.Links, network.Link{Container: string(id), Alias: alias})
+		}
 		if c := ep.IPAMConfig; c != nil {
 			req.IPv4, req.IPv6, req.LinkLocal = c.IPv4Address, c.IPv6Address, c.LinkLocalIPs
 		}
