@@ -39,6 +39,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 		_ = s.containers.Logs(ctx, name, opts.q, func(e engine.LogEntry) error { return opts.write(conn, e, v.Config.Tty) })
 	}
 	if a == nil {
+		conn.refuse()
 		return nil
 	}
 	// While it waits for the start, a client that leaves is noticed.
@@ -51,6 +52,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 	st, err := a.Stream(ctx)
 	close(started)
 	if err != nil {
+		conn.refuse()
 		return nil //nolint:nilerr // the container was removed, or the client left: the stream ends
 	}
 	if !v.Config.Tty {

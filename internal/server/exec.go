@@ -67,9 +67,11 @@ func (s *Server) execStart(w http.ResponseWriter, r *request, id string) error {
 			text = append(head[:], text...)
 		}
 		_, _ = conn.Write(text)
+		conn.refuse()
 		return nil
 	}
 	if st == nil {
+		conn.refuse()
 		return nil
 	}
 	var keys []byte

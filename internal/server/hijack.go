@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -87,10 +88,30 @@ func copyOut(w io.Writer, s engine.Stream, tty bool) error {
 	}
 }
 
+// lingerTime is how long a client that was told everything may take to leave.
+const lingerTime = 2 * time.Second
+
+// end tells the client that there is no more, and takes what it still sends: closing a socket with
+// unread bytes in it would be an error to the client.
+func (h *hijacked) end() {
+	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // it may be gone
+	}
+	_ = h.SetReadDeadline(time.Now().Add(lingerTime))
+}
+
+// refuse ends a connection of which nobody read the input.
+func (h *hijacked) refuse() {
+	h.end()
+	_, _ = io.Copy(io.Discard, h.in)
+}
+
 // pump connects a client with a process until the output ends or the client leaves.
 func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
 	defer s.Close()
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		if stdin {
 			err := copyIn(s, h.in, keys)
 			if err == errDetach { //nolint:errorlint // ours
@@ -106,6 +127,9 @@ func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
 		}
 	}()
 	_ = copyOut(h, s, tty) // one of the two is gone: that is the end
+	s.Close()
+	h.end()
+	<-read
 }
 
 // gone waits until the peer has closed both ways, and says so; a peer that only ended its input (as

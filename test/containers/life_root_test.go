@@ -109,6 +109,13 @@ func TestRootStreams(t *testing.T) {
 		t.Errorf("%d bytes of 3000000 come", len(r.out))
 	}
 	d.ok(t, "run", "-d", "--network", "none", "--name", "long", "busybox", "sleep", "1000")
+	// Input that nobody reads is no error.
+	if r := run(big, "-i", "busybox", "true"); r.code != 0 || r.err != "" {
+		t.Errorf("a program that reads nothing: %+v", r)
+	}
+	if r := d.feed([]byte(big), "exec", "-i", "long", "nosuchprogram"); r.code != 127 || strings.Contains(r.err, "reset") {
+		t.Errorf("an exec that fails: %+v", r)
+	}
 	if r := d.feed([]byte(big), "exec", "-i", "long", "cat"); r.out != big {
 		t.Errorf("exec cat gives %d bytes of %d back: %s", len(r.out), len(big), r.err)
 	}
