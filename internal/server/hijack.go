@@ -2,7 +2,9 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,6 +37,10 @@ type hijacked struct {
 	net.Conn
 	in *bufio.Reader // has what the server read ahead
 }
+
+// afterHijack is the context for what is done over a connection that is taken over. The request's own
+// ends when the client ends its input, which Docker's does at once when it has none.
+func (r *request) afterHijack() context.Context { return context.WithoutCancel(r.Context()) }
 
 // hijack takes the connection over. The client is told in one of two ways: 101, when it asked for an
 // upgrade, or 200.
@@ -106,8 +112,9 @@ func (h *hijacked) refuse() {
 	_, _ = io.Copy(io.Discard, h.in)
 }
 
-// pump connects a client with a process until the output ends or the client leaves.
-func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
+// pump connects a client with a process until the output ends or the client leaves. last, if not nil, is
+// called before the client is told of the end.
+func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte, last func()) {
 	defer s.Close()
 	read := make(chan struct{})
 	go func() {
@@ -126,7 +133,9 @@ func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
 			s.Close()
 		}
 	}()
-	_ = copyOut(h, s, tty) // one of the two is gone: that is the end
+	if err := copyOut(h, s, tty); errors.Is(err, io.EOF) && last != nil {
+		last()
+	}
 	s.Close()
 	h.end()
 	<-read

@@ -179,16 +179,16 @@ func TestRootKilledAnywhere(t *testing.T) {
 		op    []string
 		gone  bool // what was asked for is not there after
 	}{
-		{"create.dir:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
-		{"create.layer:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
-		{"create.recorded:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.shim:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.network:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.started:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"exec.started:1", []string{"exec", "keeps", "sleep", "1"}, false},
-		{"exit.recorded:1", []string{"stop", "-t", "1", "other"}, false},
-		{"remove.renamed:1", []string{"rm", "-f", "other"}, false},
-		{"rename.recorded:1", []string{"rename", "other", "another"}, false},
+		{"container.create.dir:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
+		{"container.create.layer:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
+		{"container.create.recorded:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.shim:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.network:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.started:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.exec.started:1", []string{"exec", "keeps", "sleep", "1"}, false},
+		{"container.exit.recorded:1", []string{"stop", "-t", "1", "other"}, false},
+		{"container.remove.renamed:1", []string{"rm", "-f", "other"}, false},
+		{"container.rename.recorded:1", []string{"rename", "other", "another"}, false},
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			dir := workDir(t, "killed")
@@ -218,7 +218,7 @@ func TestRootKilledAnywhere(t *testing.T) {
 					t.Errorf("after the kill: %+v", r)
 				}
 				soon(func() bool {
-					return !strings.Contains(d.do("inspect", "-f", "{{.State.Status}}", "x1").out, "running") || c.point == "start.started:1"
+					return !strings.Contains(d.do("inspect", "-f", "{{.State.Status}}", "x1").out, "running") || c.point == "container.start.started:1"
 				})
 				if r.code == 0 {
 					d.ok(t, "start", "x1")
