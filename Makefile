@@ -28,8 +28,8 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images lint vet fuzz fuzz-list \
-	bench-runtime bench-attach cover check demo ledgers install clean
+.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
+	bench-runtime bench-attach bench-image cover check demo ledgers install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,12 +37,12 @@ help: ## print this list
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	$(KEEL_GO) $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/keel ./cmd/keel
-	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld ./cmd/hull-init
+	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld
 
 build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
 	@mkdir -p $(BIN)/arm64
 	$(KEEL_GO) GOARCH=arm64 $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/arm64/keel ./cmd/keel
-	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld ./cmd/hull-init
+	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld
 	@$(MAKE) --no-print-directory vet GOARCH=arm64
 
 test: ## unit tests and the rules of the repository: no root, under a minute
@@ -64,8 +64,8 @@ conformance-baseline: ## record what Debian's runc does with the validation prog
 cli: build ## hull beside docker's client: requests, output, exit codes
 	HULL_TEST_CLI=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/cli
 
-images: build ## docker's client against hulld and dockerd, and hulld killed at each point
-	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 10m -v ./test/images
+images: build ## docker's client against hulld and dockerd; hostile archives and registries; hulld killed, its disk full
+	HULL_TEST_IMAGES=1 HULL_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 20m -v ./test/images
 
 containers: build ## containers with the docker client: hulld beside dockerd, and killed at each step
 	HULL_TEST_CONTAINERS=1 HULL_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./test/containers
@@ -106,6 +106,9 @@ bench-runtime: build ## keel, crun and runc side by side, with goals (BENCHFLAGS
 
 bench-attach: ## what it takes to connect a container: 1 and 500 present, 1,000 published ports (root)
 	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench RootAttach -benchtime 1x ./internal/network | grep -v -e ^goos -e ^goarch -e ^pkg -e ^cpu -e ^PASS
+
+bench-image: build ## hulld, docker, podman and ctr: pull, push, load side by side, with goals (BENCHFLAGS=-quick for a look)
+	$(GO) run ./test/bench/image -bin $(BIN) $(BENCHFLAGS)
 
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...

@@ -84,6 +84,7 @@ func (c *Container) stoppedFiles(ctx context.Context, v *View) (_ *archive.View,
 				return nil, nil, err
 			}
 			undo.add(func() { c.e.opts.Volumes.Close(c.id, m) })
+			undo.add(h.Release)
 			f = h.File
 		case mount.TypeBind:
 			fd, err := unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -98,7 +99,9 @@ func (c *Container) stoppedFiles(ctx context.Context, v *View) (_ *archive.View,
 		default:
 			continue // a tmpfs is empty
 		}
-		undo.add(func() { f.Close() })
+		if m.Type == mount.TypeBind {
+			undo.add(func() { f.Close() })
+		}
 		mounts = append(mounts, archive.Mount{Source: f, Destination: m.Destination, ReadOnly: m.ReadOnly})
 	}
 	a, err := archive.Stopped(root, mounts)

@@ -34,7 +34,7 @@ func (e *Engine) settleNetwork(ctx context.Context, v *View, endpoints map[strin
 		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network %s not found: this hulld has no networks, use --network none or --network host", v.Host.NetworkMode))
 	}
 	var err error
-	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: v.Host, Endpoints: endpoints})
+	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: v.Host, Endpoints: endpoints, Links: v.LinksTo})
 	v.GivenMAC = givenMAC(nil, v.Endpoints)
 	return err
 }
@@ -66,7 +66,7 @@ func (c *Container) attachNetworks(ctx context.Context, pid int, undo *undo) (*A
 	}
 	defer ns.Close()
 	undo.add(c.detachNetworks)
-	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints, v.Had}, ns)
+	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints, v.LinksTo, v.Had}, ns)
 	if err != nil {
 		return nil, err
 	}

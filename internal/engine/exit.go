@@ -14,7 +14,8 @@ const cleanTime = 20 * time.Second
 // event takes note of what a shim says, in a turn. Events of an earlier run's shim are told apart by
 // the connection.
 func (c *Container) event(s Shim, ev shim.Event) {
-	if c.gone || c.shim != s {
+	// After Close the next hulld finds out, by the exit record.
+	if c.gone || c.shim != s || c.e.running.Err() != nil {
 		return
 	}
 	switch ev.Kind {

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +36,7 @@ func (m *mailbox) post(what string, f func()) {
 	defer m.mu.Unlock()
 	m.queue = append(m.queue, func() {
 		m.doing.Store(&turn{what, time.Now()})
-		f()
+		_ = guarded(what, func() error { f(); return nil }) // it is in the log
 	})
 	if !m.busy {
 		m.busy = true
@@ -59,6 +61,17 @@ func (m *mailbox) run() {
 	}
 }
 
+// guarded turns a panic into an error: a mistake in one container's turn does not end hulld for all.
+func guarded(what string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("a turn of a container ended in a panic", "turn", what, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s: internal error: %v", what, p)
+		}
+	}()
+	return f()
+}
+
 // do runs f as a turn and waits for it. A caller that goes away before its turn comes takes the turn
 // along; one that goes away later does not stop it: f gets a context that does not end with the
 // caller's.
@@ -70,7 +83,7 @@ func (m *mailbox) do(ctx context.Context, what string, f func(ctx context.Contex
 	done := make(chan error, 1)
 	m.post(what, func() {
 		if claimed.CompareAndSwap(false, true) {
-			done <- f(context.WithoutCancel(ctx))
+			done <- guarded(what, func() error { return f(context.WithoutCancel(ctx)) })
 		}
 	})
 	late := time.NewTimer(busyTime)

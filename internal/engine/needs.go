@@ -134,6 +134,7 @@ type NetworkRequest struct {
 	Config    *container.Config
 	Host      *container.HostConfig
 	Endpoints map[string]*network.EndpointSettings // by network
+	Links     map[string]ID                        // alias → another container
 	Had       map[string]Had                       // by network
 }
 
@@ -170,11 +171,12 @@ type Volumes interface {
 	Settle()
 }
 
-// VolumeHandle is a volume that is ready. File is to be kept open until the container is created.
+// VolumeHandle is a volume that is ready. Whoever got it calls Release when the container is created.
 type VolumeHandle struct {
 	Path    string
 	File    *os.File
 	Network bool // the files are on another machine and cannot be id-mapped
+	Release func()
 }
 
 // Logs are what containers print.

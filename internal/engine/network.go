@@ -111,7 +111,7 @@ func (c *Container) changeNetworks(ctx context.Context, eps map[string]*network.
 	defer ns.Close()
 	// What the files were is said by the same who says what they are to be: lines that are neither are the
 	// container's own and stay.
-	r := NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: v.Host, Endpoints: v.Endpoints, Had: v.Had}
+	r := NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: v.Host, Endpoints: v.Endpoints, Links: v.LinksTo, Had: v.Had}
 	before, err := c.e.opts.Networks.Look(ctx, r, ns)
 	if err != nil {
 		return err

@@ -61,9 +61,9 @@ func (c *Container) imageOf(m Mount) func(context.Context) (*os.File, error) {
 	return func(ctx context.Context) (*os.File, error) { return c.e.opts.Roots.Image(ctx, c.base) }
 }
 
-// openMounts makes the mounts of a container that is about to start ready. files are to be closed
-// when it is created.
-func (c *Container) openMounts(ctx context.Context, users *os.File, files *[]*os.File, undo *undo) ([]spec.Mount, error) {
+// openMounts makes the mounts of a container that is about to start ready. done is to be called when it
+// is created.
+func (c *Container) openMounts(ctx context.Context, users *os.File, done *[]func(), undo *undo) ([]spec.Mount, error) {
 	v := c.view.Load()
 	var out []spec.Mount
 	for _, m := range v.Mounts {
@@ -95,13 +95,9 @@ func (c *Container) openMounts(ctx context.Context, users *os.File, files *[]*os
 			if err != nil {
 				return nil, err
 			}
-			*files = append(*files, h.File)
+			*done = append(*done, h.Release)
 			undo.add(func() { c.e.opts.Volumes.Close(c.id, m) })
-			if s.Source = h.Path; s.Source == "" {
-				// A part of the volume, which what is in it could move: by its descriptor alone.
-				s.Source = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.File.Fd())
-			}
-			s.IDMap = users != nil && !h.Network && idMappable(s.Source, users)
+			s.Source, s.IDMap = h.Path, users != nil && !h.Network && idMappable(h.Path, users)
 		}
 		out = append(out, s)
 	}

@@ -35,7 +35,7 @@ func (e *Engine) Publish(ctx context.Context, name string, add, remove network.P
 				return fmt.Errorf("opening the network namespace of container %s: %w", v.Name, err)
 			}
 			defer ns.Close()
-			after, err := c.e.opts.Networks.Publish(ctx, NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: &host, Endpoints: v.Endpoints, Had: v.Had}, ns)
+			after, err := c.e.opts.Networks.Publish(ctx, NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: &host, Endpoints: v.Endpoints, Links: v.LinksTo, Had: v.Had}, ns)
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
@@ -37,6 +39,9 @@ func (e *Engine) settle(ctx context.Context, v *View, endpoints map[string]*netw
 			v.Host.IpcMode = container.IpcMode(mode)
 		}
 	}
+	if err := e.settleLinks(v); err != nil {
+		return err
+	}
 	switch {
 	case v.Config.Hostname != "":
 	case others["net"] != nil:
@@ -56,4 +61,30 @@ func (e *Engine) settle(ctx context.Context, v *View, endpoints map[string]*netw
 	}
 	v.Config.Env = slices.Clip(v.Config.Env)
 	return e.settleNetwork(ctx, v, endpoints)
+}
+
+// settleLinks finds the containers of legacy links, NAME[:ALIAS].
+func (e *Engine) settleLinks(v *View) error {
+	for _, l := range v.Host.Links {
+		name, alias, ok := strings.Cut(l, ":")
+		if !ok {
+			alias = strings.TrimPrefix(name, "/")
+		}
+		// As inspect shows them: /OTHER:/CONTAINER/ALIAS.
+		if i := strings.LastIndexByte(alias, '/'); i >= 0 {
+			alias = alias[i+1:]
+		}
+		if name == "" || alias == "" {
+			return errdefs.ErrInvalidArgument.WithMessage("bad format for links: " + l)
+		}
+		other, err := e.Find(name)
+		if err != nil {
+			return errdefs.ErrInvalidArgument.WithMessage("could not get container for " + name + ": " + err.Error())
+		}
+		if v.LinksTo == nil {
+			v.LinksTo = make(map[string]ID)
+		}
+		v.LinksTo[alias] = other.ID
+	}
+	return nil
 }

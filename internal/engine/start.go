@@ -15,6 +15,10 @@ import (
 	"github.com/hull-dev/hull/internal/spec"
 )
 
+// foreignVersion is the version of the specification that other runtimes are given a document of: crun
+// 1.8 refuses those after 1.0, though it knows what is in them.
+const foreignVersion = "1.0.2"
+
 // ErrNotModified is of an operation that finds what it is to bring about.
 var ErrNotModified = errors.New("nothing was to be done")
 
@@ -105,13 +109,13 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 	if in.User, err = lookUser(root, v.Config.User, v.Host.GroupAdd); err != nil {
 		return err
 	}
-	var files []*os.File
+	var done []func()
 	defer func() {
-		for _, f := range files {
-			f.Close()
+		for _, f := range done {
+			f()
 		}
 	}()
-	if in.Mounts, err = c.openMounts(ctx, users, &files, &undo); err != nil {
+	if in.Mounts, err = c.openMounts(ctx, users, &done, &undo); err != nil {
 		return err
 	}
 	if in.Devices, err = spec.ResolveDevices(v.Host); err != nil {
@@ -120,6 +124,9 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 	doc, _, err := spec.Build(in)
 	if err != nil {
 		return err
+	}
+	if c.e.runtime(v) != nil {
+		doc.Version = foreignVersion
 	}
 	raw, err := json.Marshal(doc)
 	if err != nil {

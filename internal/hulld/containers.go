@@ -52,6 +52,10 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 	}
 	facts.UserNS = c.UserNS != "host"
 	facts.DefaultRuntime, facts.Runtimes = "keel", append(slices.Sorted(maps.Keys(c.Runtimes)), "keel")
+	vols, err := openVolumes(s.volumes, c.StateDir, log)
+	if err != nil {
+		return nil, errors.Join(err, launcher.Close())
+	}
 	host, nets := openNetworks(c, bus, log)
 	closeOthers := func() error {
 		err := launcher.Close()
@@ -62,7 +66,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		DataRoot: c.DataRoot, StateDir: c.StateDir,
-		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{}, Volumes: volumes{s.volumes}, Networks: nets,
+		Shims: shims{launcher}, Images: s.images, Roots: roots{s.snaps}, Users: users{}, Logs: logs{}, Volumes: vols, Networks: nets,
 		Log: log, Bus: bus, Facts: facts, Driver: s.driver, At: failpoint(os.Getenv("HULL_FAILPOINT")),
 		Defaults: engine.Defaults{UserNS: c.UserNS, LogDriver: c.LogDriver, LogOptions: c.LogOpts, Profile: c.Profile, Init: c.Init, InitPath: initPath, Runtimes: c.Runtimes},
 	})

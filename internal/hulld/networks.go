@@ -107,6 +107,9 @@ func (n networks) request(r engine.NetworkRequest, name string, ns *os.File) net
 		DNS:  network.DNSConfig{Servers: r.Host.DNS, Extra: n.extraHosts(r.Host)},
 		Had4: had.IPv4, Had6: had.IPv6,
 	}
+	for alias, id := range r.Links {
+		req.Links = append(req.Links, network.Link{Container: string(id), Alias: alias})
+	}
 	if c := ep.IPAMConfig; c != nil {
 		req.IPv4, req.IPv6, req.LinkLocal = c.IPv4Address, c.IPv6Address, c.LinkLocalIPs
 	}

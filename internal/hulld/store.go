@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"golang.org/x/sys/unix"
 
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
@@ -60,21 +61,22 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 	if s.driver, err = chooseDriver(dir, c.Snapshotter); err != nil {
 		return nil, err
 	}
-	if s.snaps, err = snapshot.Open(snapshot.Config{Root: filepath.Join(dir, s.driver), Driver: s.driver, Log: log}); err != nil {
+	if s.snaps, err = snapshot.Open(snapshot.Config{Root: filepath.Join(dir, s.driver), Driver: s.driver, Log: log, At: at}); err != nil {
 		return nil, err
 	}
 	if s.meta, err = metadata.OpenPaused(ctx, s.lock, map[string]snapshots.Snapshotter{s.driver: s.snaps}, log, at); err != nil {
 		return nil, err
 	}
-	client := registry.New(registry.Options{Hosts: c.registries(), Log: log, UserAgent: "hull"})
+	client := registry.New(registry.Options{Hosts: c.registries(), Limits: haste(os.Getenv("HULL_HASTE")), Log: log, UserAgent: "hull"})
 	s.images, err = image.New(s.meta, image.Options{
 		Snapshotter: s.driver,
 		Rebase:      s.driver != snapshot.Native, // whole trees are made above their parents
-		Unpacker:    unpacker{s.driver},
+		Unpacker:    unpacker{s.driver, s.snaps},
 		Remote:      remote{client},
 		Events:      bus,
 		Log:         log,
 		Parallel:    c.Parallel,
+		Free:        func() (int64, error) { return freeSpace(c.DataRoot) },
 		At:          at,
 		CheckSnapshots: func(ctx context.Context, repair bool) ([]image.Problem, error) {
 			problems, err := s.snaps.Check(ctx, repair)
@@ -95,13 +97,12 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 }
 
 // chooseDriver takes the snapshotter that is asked for, or that has a store here already, or
-// the first that works.
+// the first that works. One with a store is not probed: probing writes, and a disk that is full
+// must not keep hulld from starting.
 func chooseDriver(dir, asked string) (string, error) {
-	if asked == "" {
-		for _, d := range []string{snapshot.Overlay, snapshot.EROFS, snapshot.Native} {
-			if _, err := os.Stat(filepath.Join(dir, d, "driver")); err == nil {
-				return d, nil
-			}
+	for _, d := range []string{snapshot.Overlay, snapshot.EROFS, snapshot.Native} {
+		if _, err := os.Stat(filepath.Join(dir, d, "driver")); err == nil && (asked == "" || asked == d) {
+			return d, nil
 		}
 	}
 	probe := filepath.Join(dir, "probe")
@@ -114,4 +115,13 @@ func chooseDriver(dir, asked string) (string, error) {
 		return "", fmt.Errorf("probing snapshotters: %w", err)
 	}
 	return snapshot.Choose(probe, asked, probed)
+}
+
+// freeSpace is what is left of a directory's file system, in bytes.
+func freeSpace(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
 }

@@ -17,10 +17,20 @@
 // The document of the reference is fetched, the platform picked, the config read. Then the
 // layers come in at the same time, each as one stream: the bytes go into the content store
 // (which takes their digest) and at once through the unpacker into a new snapshot (whose
-// diffID is compared). A snapshot is committed when the one below it is. Last come the
+// diffID is compared); the network is read a little ahead of the unpacker (intake). A snapshot is
+// committed when the one below it is. Last come the
 // documents, which refer to all of this, and the name. Before the name is set nothing of a
 // pull can be seen; a pull that breaks leaves its bytes under a lease, and the next pull of
 // the same name goes on from there.
+//
+// A load is the same, but that the documents come last: large files of the archive are unpacked
+// while they come in (freshLayers), before it is known that they are layers.
+//
+// # Push
+//
+// Blobs leave as they are in the store. Plain layers do not: their gzip form is made once, stays with
+// the layer (labelPacked), and goes out in a manifest of its own, which is the one that the
+// repository's digest names. The image, whose config names plain layers, is the same.
 //
 // # Errors
 //

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -168,11 +169,16 @@ func (f *fakeSnaps) count(kind snapshots.Kind) (n int) {
 type fakeUnpacker struct {
 	mu       sync.Mutex
 	needs    bool     // the layers want their parents
+	orphan   error    // with needs: why a layer without a parent is refused
+	refuse   error    // what is said of each layer, without reading it
 	parents  []string // of each extraction
 	extracts int
 }
 
-func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Reader) (Unpacked, error) {
+func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Reader, _ bool) (Unpacked, error) {
+	if u.refuse != nil {
+		return Unpacked{}, u.refuse
+	}
 	p, err := plain(r)
 	if err != nil {
 		return Unpacked{}, err
@@ -199,6 +205,9 @@ func (u *fakeUnpacker) Unpack(_ context.Context, mounts []mount.Mount, r io.Read
 	u.extracts++
 	u.parents = append(u.parents, mounts[0].Options[0])
 	out.NeedsParent = u.needs && mounts[0].Options[0] == ""
+	if out.NeedsParent {
+		out.Orphan = u.orphan
+	}
 	return out, nil
 }
 
@@ -214,6 +223,7 @@ type fakeRemote struct {
 	silent     bool                      // a cut stream just ends
 	opened     map[digest.Digest][]int64 // offsets that blobs were opened at
 	pushed     []string
+	open       func() io.ReadCloser // of a layer, in place of blobs
 }
 
 func newRemote() *fakeRemote {
@@ -266,6 +276,9 @@ func (f fakeRepository) OpenBlob(_ context.Context, desc ocispec.Descriptor, off
 		return nil, errdefs.ErrNotFound
 	}
 	f.opened[desc.Digest] = append(f.opened[desc.Digest], offset)
+	if f.open != nil && !isImageConfig(desc.MediaType) {
+		return f.open(), nil
+	}
 	data = data[offset:]
 	if f.breaks > 0 && int64(len(data)) > f.breakAfter {
 		f.breaks--
@@ -337,7 +350,7 @@ func (f fakeRepository) PushDocument(_ context.Context, ref reference.Reference,
 // bench is a store over fakes.
 type bench struct {
 	*Store
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	meta   *metadata.Store
 	snaps  *fakeSnaps
@@ -345,7 +358,7 @@ type bench struct {
 	remote *fakeRemote
 }
 
-func newBench(t *testing.T, rebase bool) *bench {
+func newBench(t testing.TB, rebase bool) *bench {
 	if err := containerdlog.SetLevel("error"); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +368,7 @@ func newBench(t *testing.T, rebase bool) *bench {
 }
 
 // memory is a directory where fsync costs nothing, if there is one.
-func memory(t *testing.T) string {
+func memory(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "hull-image-")
 	if err != nil {
 		return t.TempDir()
@@ -411,8 +424,23 @@ func damage(t *testing.T, b *bench, hex string) {
 	}
 }
 
+// onDisk lists the files of the content store, blobs and ingests.
+func onDisk(t *testing.T, b *bench) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(b.dir, "content"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // tarOf is a layer with one file.
-func tarOf(t *testing.T, name string, size int) []byte {
+func tarOf(t testing.TB, name string, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -428,7 +456,7 @@ func tarOf(t *testing.T, name string, size int) []byte {
 	return b.Bytes()
 }
 
-func zip(t *testing.T, data []byte) []byte {
+func zip(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)

@@ -136,20 +136,35 @@ func (s *Store) importLayer(ctx context.Context, parent ChainID, r io.Reader) (d
 	if _, err := b.Peek(1); err == io.EOF {
 		b.Reset(bytes.NewReader(make([]byte, 1024)))
 	}
-	in := &intake{r: b, w: w, said: func(int64) {}}
-	x, err = s.extract(ctx, "import", parent, in)
-	if in.err != nil {
-		return desc, x, fmt.Errorf("reading the archive: %w", in.err)
+	in := newIntake(b, s.room(w), 0, func(int64) {})
+	defer in.stop()
+	x, err = s.extract(ctx, "import", parent, in, true)
+	switch got := in.state(); {
+	case got.wrote:
+		return desc, x, fmt.Errorf("storing the archive: %w", got.err)
+	case got.err != nil:
+		return desc, x, fmt.Errorf("reading the archive: %w", got.err)
+	}
+	if err == nil && x.Orphan != nil {
+		err = fmt.Errorf("unpacking: %w", x.Orphan)
 	}
 	if err != nil {
 		return desc, x, err
 	}
-	if _, err = io.Copy(io.Discard, in); err != nil {
+	if err = in.drain(); err != nil {
 		return desc, x, err
 	}
-	desc = ocispec.Descriptor{Digest: w.Digest(), Size: in.n}
-	if err = w.Commit(ctx, in.n, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+	n := in.state().n
+	desc = ocispec.Descriptor{Digest: w.Digest(), Size: n}
+	if err = w.Commit(ctx, n, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
 		return desc, x, err
+	}
+	s.opts.At("layer.stored")
+	if x.Again {
+		s.drop(ctx, x)
+		if x, err = s.extractBlob(ctx, Layer{Blob: desc, Chain: "import"}, "", true); err != nil {
+			return desc, nil, err
+		}
 	}
 	desc.MediaType, err = s.layerType(ctx, desc)
 	return desc, x, err

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	attempts    = 5 // of a layer whose stream broke, each going on where the last one ended
+	attempts    = 3 // of a layer whose stream broke, each going on where the last one ended; the registry client has its own within each
 	cleanupTime = 30 * time.Second
 )
 
@@ -27,7 +27,8 @@ type opener func(ctx context.Context, desc ocispec.Descriptor, offset int64) (io
 // stack brings the layers of one image into the store: blobs and snapshots.
 type stack struct {
 	store  *Store
-	open   opener // nil: all blobs are in the store already
+	open   opener       // nil: all blobs are in the store already
+	fresh  *freshLayers // unpacked already; may be nil
 	report Report
 	layers []Layer
 	slots  chan struct{}   // layers coming in at a time
@@ -104,7 +105,12 @@ func (st *stack) layer(ctx context.Context, i int) error {
 	}
 	st.say(i, "Pulling fs layer", 0, 0)
 	var fresh *extraction
-	if !here {
+	switch {
+	case here && !unpacked && st.store.opts.Rebase:
+		if fresh, err = st.local(ctx, i); err != nil {
+			return err
+		}
+	case !here:
 		if fresh, err = st.blob(ctx, i, !unpacked && st.store.opts.Rebase); err != nil {
 			return err
 		}
@@ -120,6 +126,20 @@ func (st *stack) layer(ctx context.Context, i int) error {
 	}
 	st.say(i, "Pull complete", 0, 0)
 	return nil
+}
+
+// local unpacks layer i from its blob in the store, without waiting for the layers below.
+func (st *stack) local(ctx context.Context, i int) (*extraction, error) {
+	if x := st.fresh.take(st.layers[i].Blob.Digest); x != nil {
+		return x, nil
+	}
+	select {
+	case st.slots <- struct{}{}:
+		defer func() { <-st.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	return st.store.extractBlob(ctx, st.layers[i], "", i == 0)
 }
 
 // extraction is a layer in a snapshot that is not committed yet.
@@ -166,7 +186,7 @@ func (st *stack) blob(ctx context.Context, i int, unpack bool) (*extraction, err
 
 // temporary says whether reading on may help.
 func temporary(err error) bool {
-	return errdefs.IsUnavailable(err) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errdefs.IsUnavailable(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(anotherTry))
 }
 
 // fetch is one attempt of blob. offset is how far it came.
@@ -191,38 +211,44 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		}
 		offset = 0
 	}
+	begun := offset
 	var x *extraction
+	var body io.ReadCloser
+	var refused error // by the unpacker
 	if offset < desc.Size {
-		body, err := st.open(ctx, desc, offset)
-		if err != nil {
+		if body, err = st.open(ctx, desc, offset); err != nil {
 			return nil, offset, err
 		}
 		defer body.Close()
-		in := &intake{r: io.LimitReader(body, desc.Size-offset), w: w, n: offset, said: func(n int64) { st.say(i, "Downloading", n, desc.Size) }}
-		defer func() { offset = in.n }()
+		// One byte more than there may be: a registry that sends more is not believed.
+		in := newIntake(io.LimitReader(body, desc.Size-offset+1), s.room(w), offset, func(n int64) { st.say(i, "Downloading", n, desc.Size) })
+		defer in.stop()
 		if unpack && offset == 0 {
-			x, err = s.extract(ctx, st.layers[i].Chain, "", in)
-			defer func() {
-				if err != nil && x != nil {
-					s.drop(ctx, x)
-				}
-			}()
+			x, refused = s.extract(ctx, st.layers[i].Chain, "", in, i == 0)
 		}
 		// Without an extraction, or when it failed for a reason of its own, the bytes still
-		// come in; a stream that broke is the error that counts.
-		if in.err == nil {
-			if _, drain := io.Copy(io.Discard, in); drain != nil && err == nil {
-				err = drain
-			}
+		// come in: whether they are the blob's is known at their end. A stream that broke is
+		// the error that counts.
+		if in.state().err != nil {
+			refused = nil
 		}
-		if in.err != nil {
-			err = in.err
-		}
-		if err == nil && in.n < desc.Size {
+		_ = in.drain() // in keeps the error
+		got := in.state()
+		offset = got.n
+		err := got.err
+		switch {
+		case got.wrote && refused != nil:
+			err = refused
+		case err == nil && got.n < desc.Size:
 			err = io.ErrUnexpectedEOF
+		case err == nil && got.n > desc.Size:
+			err = errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("more than its %d bytes came", desc.Size))
 		}
 		if err != nil {
-			return x, offset, err
+			if x != nil {
+				s.drop(ctx, x)
+			}
+			return nil, offset, err
 		}
 	}
 	s.opts.At("layer.received")
@@ -234,53 +260,51 @@ func (st *stack) fetch(ctx context.Context, i int, unpack bool) (_ *extraction, 
 		if abort := s.blobs.Abort(ctx, "layer-"+desc.Digest.String()); abort != nil && !errdefs.IsNotFound(abort) {
 			err = errors.Join(err, abort)
 		}
-		return nil, 0, fmt.Errorf("what came is not %s: %w", desc.Digest, err)
+		return nil, 0, otherBytes(desc, begun, body, err)
+	}
+	if refused != nil {
+		return nil, desc.Size, refused
 	}
 	s.opts.At("layer.stored")
 	return x, desc.Size, nil
 }
 
-// intake copies what is read into the content store and tells how far it is.
-type intake struct {
-	r    io.Reader
-	w    io.Writer
-	n    int64
-	err  error // of either side
-	last time.Time
-	said func(n int64)
+// anotherTry is an error after which the blob is fetched again, from its start.
+type anotherTry struct{ error }
+
+func (e anotherTry) Unwrap() error { return e.error }
+
+// distruster is a stream of a registry that may have further hosts for a blob: Distrust says that
+// it gave wrong bytes, and is answered with whether another host is left to ask.
+type distruster interface{ Distrust() (more bool) }
+
+// otherBytes is the error of a blob that could not be committed, which began as the first begun
+// bytes of an earlier attempt. Wrong bytes of then, or of one host of many, do not spoil the pull.
+func otherBytes(desc ocispec.Descriptor, begun int64, body io.ReadCloser, err error) error {
+	wrong := errdefs.IsFailedPrecondition(err)
+	err = fmt.Errorf("what came is not %s: %w", desc.Digest, err)
+	if !wrong {
+		return err
+	}
+	more := false
+	if d, ok := body.(distruster); ok {
+		more = d.Distrust()
+	}
+	if begun > 0 || more {
+		return anotherTry{err}
+	}
+	return err
 }
 
-func (in *intake) Read(p []byte) (int, error) {
-	if in.err != nil {
-		return 0, in.err
-	}
-	n, err := in.r.Read(p)
-	if n > 0 {
-		if _, werr := in.w.Write(p[:n]); werr != nil {
-			in.err = werr
-			return 0, werr
-		}
-		in.n += int64(n)
-		if now := time.Now(); now.Sub(in.last) > 100*time.Millisecond {
-			in.last = now
-			in.said(in.n)
-		}
-	}
-	if err != nil && err != io.EOF {
-		in.err = err
-	}
-	return n, err
-}
-
-// extract unpacks r into a new snapshot above parent ("" for none yet).
-func (s *Store) extract(ctx context.Context, chain ChainID, parent ChainID, r io.Reader) (*extraction, error) {
+// extract unpacks r into a new snapshot above parent ("" for none, or for none yet; bottom says which).
+func (s *Store) extract(ctx context.Context, chain ChainID, parent ChainID, r io.Reader, bottom bool) (*extraction, error) {
 	x := &extraction{key: extractKey + rand.Text() + " " + string(chain)}
 	mounts, err := s.snaps.Prepare(ctx, x.key, string(parent))
 	if err != nil {
 		return nil, fmt.Errorf("making a snapshot: %w", err)
 	}
 	s.opts.At("layer.prepared")
-	if x.Unpacked, err = s.opts.Unpacker.Unpack(ctx, mounts, r); err != nil {
+	if x.Unpacked, err = s.opts.Unpacker.Unpack(ctx, mounts, r, bottom); err != nil {
 		s.drop(ctx, x)
 		return nil, fmt.Errorf("unpacking: %w", err)
 	}
@@ -311,35 +335,42 @@ func (st *stack) commit(ctx context.Context, i int, x *extraction) (err error) {
 		return err
 	}
 	based := false
-	if x != nil && x.NeedsParent && parent != "" {
+	if x != nil && (x.NeedsParent && parent != "" || x.Again) {
 		s.drop(ctx, x)
 		x = nil
 	}
 	if x == nil {
 		based = true
-		if x, err = s.extractBlob(ctx, l, parent); err != nil {
+		if x, err = s.extractBlob(ctx, l, parent, i == 0); err != nil {
 			return err
 		}
 	}
+	if x.Orphan != nil {
+		return fmt.Errorf("unpacking: %w", x.Orphan)
+	}
 	if x.DiffID != l.Diff {
-		return fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", x.DiffID, l.Diff, errdefs.ErrDataLoss)
+		return fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", x.DiffID, l.Diff, errdefs.ErrInvalidArgument)
 	}
 	return s.commitLayer(ctx, x, l.Chain, parent, based)
 }
 
-// extractBlob unpacks a layer whose blob is in the store, above its parent.
-func (s *Store) extractBlob(ctx context.Context, l Layer, parent ChainID) (*extraction, error) {
+// extractBlob unpacks a layer whose blob is in the store, above parent.
+func (s *Store) extractBlob(ctx context.Context, l Layer, parent ChainID, bottom bool) (*extraction, error) {
 	r, err := s.blobs.ReaderAt(ctx, l.Blob)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return s.extract(ctx, l.Chain, parent, io.NewSectionReader(r, 0, r.Size()))
+	return s.extract(ctx, l.Chain, parent, io.NewSectionReader(r, 0, r.Size()), bottom)
 }
 
 // commitLayer names a snapshot by its chainID. based says that it was made above its parent.
 func (s *Store) commitLayer(ctx context.Context, x *extraction, chain, parent ChainID, based bool) error {
-	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{labelSize: strconv.FormatInt(x.Size, 10), labelSetID: strconv.FormatBool(x.SetID)})}
+	labels := map[string]string{labelSize: strconv.FormatInt(x.Size, 10), labelSetID: strconv.FormatBool(x.SetID)}
+	if x.NoRoot && parent != "" {
+		labels[labelRoot] = "parent"
+	}
+	opts := []snapshots.Opt{snapshots.WithLabels(labels)}
 	if !based && parent != "" {
 		opts = append(opts, snapshots.WithParent(string(parent)))
 	}

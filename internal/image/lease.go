@@ -9,7 +9,7 @@ import (
 )
 
 // hold says whether a blob is in the store and, if so, keeps it under the lease of ctx. The
-// lease comes first: a collection between the two then finds it.
+// last look comes after the lease: a collection between the two then finds it.
 func (s *Store) hold(ctx context.Context, d digest.Digest) (bool, error) {
 	return s.holdResource(ctx, leases.Resource{ID: d.String(), Type: "content"}, func() error {
 		_, err := s.blobs.Info(ctx, d)
@@ -29,6 +29,13 @@ func (s *Store) holdResource(ctx context.Context, r leases.Resource, look func()
 	id, ok := leases.FromContext(ctx)
 	if !ok {
 		return false, errdefs.ErrFailedPrecondition.WithMessage("no lease for " + r.ID)
+	}
+	// What is not there costs no write to the database.
+	if err := look(); err != nil {
+		if errdefs.IsNotFound(err) {
+			return false, nil
+		}
+		return false, err
 	}
 	l := leases.Lease{ID: id}
 	manager := s.meta.Leases()

@@ -39,6 +39,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, want []ocispec.Platform, 
 	if err != nil {
 		return err
 	}
+	defer a.drop(ctx, s)
 	var loaded []loadedImage
 	switch {
 	case a.has(ocispec.ImageIndexFile):
@@ -104,27 +105,44 @@ func (s *Store) nameNothing(ctx context.Context, target ocispec.Descriptor) erro
 	return s.dangle(ctx, target, "")
 }
 
-// small reads a JSON file of the archive.
-func (s *Store) small(ctx context.Context, a *archive, name string, into any) error {
-	f, err := a.file(name)
-	if err != nil {
-		return err
+// Limits of manifest.json, beside those of an archive.
+const (
+	maxImages = 1000 // of one archive
+	maxNames  = 1000 // of all of them together
+)
+
+// parseSaved reads manifest.json of an archive.
+func parseSaved(raw []byte) ([]savedImage, error) {
+	var saved []savedImage
+	if err := manifest.UnmarshalArray(raw, &saved); err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("manifest.json of the archive: %v", err))
 	}
-	raw, err := s.readSmall(ctx, f)
-	if err != nil {
-		return err
+	names := 0
+	for _, e := range saved {
+		names += len(e.RepoTags)
+		if len(e.Layers) > manifest.MaxLayers {
+			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("manifest.json of the archive: an image with %d layers", len(e.Layers)))
+		}
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s of the archive: %v", name, err))
+	if len(saved) > maxImages || names > maxNames {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("manifest.json of the archive: %d images with %d names", len(saved), names))
 	}
-	return nil
+	return saved, nil
 }
 
 // loadDocker reads the archive of a `docker save`: configs and layers, no manifests. The
 // manifests are made here, the same ones each time.
 func (s *Store) loadDocker(ctx context.Context, a *archive, want []ocispec.Platform) ([]loadedImage, error) {
-	var saved []savedImage
-	if err := s.small(ctx, a, "manifest.json", &saved); err != nil {
+	f, err := a.file("manifest.json")
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.readSmall(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := parseSaved(raw)
+	if err != nil {
 		return nil, err
 	}
 	var out []loadedImage
@@ -145,9 +163,6 @@ func (s *Store) loadDocker(ctx context.Context, a *archive, want []ocispec.Platf
 		if err := s.isFor(ctx, c, e.Config, want); err != nil {
 			return nil, err
 		}
-		if len(e.Layers) > manifest.MaxLayers {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("manifest.json of the archive: an image with %d layers", len(e.Layers)))
-		}
 		var layers []ocispec.Descriptor
 		for _, name := range e.Layers {
 			f, err := a.file(name)
@@ -163,7 +178,7 @@ func (s *Store) loadDocker(ctx context.Context, a *archive, want []ocispec.Platf
 		if err != nil {
 			return nil, err
 		}
-		if err := s.bring(ctx, doc, nil, nil); err != nil {
+		if err := s.bring(ctx, doc, nil, a.fresh, nil); err != nil {
 			return nil, fmt.Errorf("loading %s: %w", e.Config, err)
 		}
 		l.target = target(doc)
@@ -317,7 +332,7 @@ func (s *Store) loadManifest(ctx context.Context, a *archive, doc *manifest.Docu
 			return errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("blob %s is %d bytes long, its manifest says %d", b.Digest, f.Size, b.Size))
 		}
 	}
-	return s.bring(ctx, doc, nil, nil)
+	return s.bring(ctx, doc, nil, a.fresh, nil)
 }
 
 // archiveDocuments fetches documents that an archive brought.

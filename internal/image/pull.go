@@ -2,9 +2,11 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -58,6 +60,10 @@ func (s *Store) Pull(ctx context.Context, ref reference.Reference, opts PullOpti
 	}
 	before, _, _ := s.find(ctx, ref.String())
 	img, err := s.pull(ctx, repo, ref, doc, &opts)
+	if errdefs.IsInvalidArgument(err) || errors.Is(err, syscall.ENOSPC) {
+		// What is refused once is refused the next time, and on a full disk others need the space.
+		release()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +156,7 @@ func (s *Store) Distribution(ctx context.Context, ref reference.Reference, auth 
 	if doc.Config == nil || !isImageConfig(doc.Config.MediaType) {
 		return target(doc), found, nil
 	}
-	body, err := repo.OpenBlob(ctx, *doc.Config, 0)
-	if err != nil {
-		return ocispec.Descriptor{}, nil, err
-	}
-	defer body.Close()
-	raw, err := io.ReadAll(io.LimitReader(body, manifest.MaxSize+1))
+	raw, err := readConfig(ctx, *doc.Config, repo.OpenBlob)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}
@@ -178,7 +179,7 @@ func (s *Store) pull(ctx context.Context, repo Repository, ref reference.Referen
 		return nil, fmt.Errorf("%s: %w", ref.Familiar(), err)
 	}
 	picked := path[len(path)-1]
-	if err := s.bring(ctx, picked, repo.OpenBlob, opts.Report); err != nil {
+	if err := s.bring(ctx, picked, repo.OpenBlob, nil, opts.Report); err != nil {
 		return nil, fmt.Errorf("pulling %s: %w", ref.Familiar(), err)
 	}
 	for _, doc := range slices.Backward(path[:len(path)-1]) {
@@ -239,8 +240,8 @@ func (s *Store) choose(ctx context.Context, f manifest.Fetcher, root *manifest.D
 }
 
 // bring puts a manifest with all it refers to into the store. open reads blobs that are not
-// there; nil if all are.
-func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, report Report) error {
+// there; nil if all are. fresh are layers that were unpacked as they came; may be nil.
+func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, fresh *freshLayers, report Report) error {
 	known, err := s.hold(ctx, doc.Config.Digest)
 	if err != nil {
 		return err
@@ -271,7 +272,7 @@ func (s *Store) bring(ctx context.Context, doc *manifest.Document, open opener, 
 			}
 		}
 	}
-	st := &stack{store: s, open: open, report: report, layers: layers}
+	st := &stack{store: s, open: open, fresh: fresh, report: report, layers: layers}
 	if known {
 		if whole, err := st.here(ctx); err != nil || whole {
 			st.layers = nil // the image is here under another name: nothing to show
@@ -306,6 +307,15 @@ func (s *Store) bringConfig(ctx context.Context, desc ocispec.Descriptor, open o
 	if open == nil {
 		return nil, fmt.Errorf("config %s is missing: %w", desc.Digest, errdefs.ErrNotFound)
 	}
+	raw, err := readConfig(ctx, desc, open)
+	if err != nil {
+		return nil, err
+	}
+	return raw, s.writeSmall(ctx, desc, raw, nil)
+}
+
+// readConfig fetches a config and holds it to its digest.
+func readConfig(ctx context.Context, desc ocispec.Descriptor, open opener) ([]byte, error) {
 	if desc.Size > manifest.MaxSize {
 		return nil, fmt.Errorf("config %s is said to be %d bytes long: %w", desc.Digest, desc.Size, errdefs.ErrInvalidArgument)
 	}
@@ -321,7 +331,7 @@ func (s *Store) bringConfig(ctx context.Context, desc ocispec.Descriptor, open o
 	if got := desc.Digest.Algorithm().FromBytes(raw); got != desc.Digest {
 		return nil, fmt.Errorf("the config came as %s, not %s: %w", got, desc.Digest, errdefs.ErrDataLoss)
 	}
-	return raw, s.writeSmall(ctx, desc, raw, nil)
+	return raw, nil
 }
 
 // bringBlob fetches one blob that is not unpacked.

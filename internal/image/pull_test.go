@@ -176,7 +176,7 @@ func TestPullRefuses(t *testing.T) {
 			}
 			f.docs[bad.Descriptor.Digest] = bad
 			return bad
-		}, errdefs.IsDataLoss},
+		}, errdefs.IsInvalidArgument},
 		{"a config with another number of layers", func(t *testing.T, f *fakeRemote) *manifest.Document {
 			doc := f.image(t, here(), a, z)
 			bad, err := makeManifest(*doc.Config, doc.Layers[:1])

@@ -42,7 +42,7 @@ type PushedTag struct {
 }
 
 // Push sends the image of a tag to the registry that the tag names. What is sent has the bytes
-// that are in the store, so digests stay.
+// that are in the store, so digests stay; but plain layers are sent compressed, in a manifest of their own.
 func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOptions) error {
 	ref = ref.WithDefaultTag()
 	opts.say(Progress{Status: "The push refers to repository [" + ref.Repository.String() + "]"})
@@ -65,6 +65,16 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 	if err != nil {
 		return fmt.Errorf("pushing %s: %w", ref.Familiar(), err)
 	}
+	sent := record.Target
+	if len(tree) == 1 { // of an index, the documents are named by digest: they go as they are
+		packed, err := s.packed(ctx, tree[0])
+		if err != nil {
+			return fmt.Errorf("pushing %s: %w", ref.Familiar(), err)
+		}
+		if packed != tree[0] {
+			tree[0], sent = packed, target(packed)
+		}
+	}
 	repo, err := s.opts.Remote.Repository(ctx, ref.Repository, opts.Auth)
 	if err != nil {
 		return err
@@ -83,7 +93,7 @@ func (s *Store) Push(ctx context.Context, ref reference.Reference, opts PushOpti
 		}
 	}
 	root := tree[len(tree)-1].Descriptor
-	if err := s.setNames(ctx, record.Target, canonicalDigest(ref, record.Target.Digest)); root.Digest == record.Target.Digest && err != nil {
+	if err := s.setNames(ctx, sent, canonicalDigest(ref, sent.Digest)); root.Digest == sent.Digest && err != nil {
 		return err
 	}
 	opts.say(Progress{Status: fmt.Sprintf("%s: digest: %s size: %d", tagOf(ref), root.Digest, root.Size)})
@@ -256,7 +266,14 @@ func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, id string) err
 		}
 		return sectionCloser{io.NewSectionReader(r, offset, r.Size()-offset), r}, nil
 	}
-	from := p.source(ctx, desc.Digest)
+	known, err := p.source(ctx, desc.Digest)
+	if err != nil {
+		return err
+	}
+	from := known
+	if from == p.ref.Repository.Path {
+		from = ""
+	}
 	how, err := p.repo.PushBlob(ctx, desc, from, open, func(n int64) { say("Pushing", n, desc.Size) })
 	if err != nil {
 		return err
@@ -269,6 +286,9 @@ func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, id string) err
 	default:
 		say("Pushed", 0, 0)
 	}
+	if known == p.ref.Repository.Path {
+		return nil // said before: a write to the database for each blob would be most of a push of what is there
+	}
 	return p.store.addLabels(ctx, desc.Digest, map[string]string{sourceLabel(p.ref.Repository): p.ref.Repository.Path})
 }
 
@@ -278,17 +298,10 @@ func sourceLabel(r reference.Repository) string {
 	return labelSource + strings.NewReplacer(".", "_", ":", "_", "[", "_", "]", "_").Replace(r.Domain)
 }
 
-// source is another repository of the same registry that had the blob, "" for none.
-func (p *push) source(ctx context.Context, d digest.Digest) string {
+// source is the repository of the same registry that is known to have had the blob, "" for none.
+func (p *push) source(ctx context.Context, d digest.Digest) (string, error) {
 	info, err := p.store.blobs.Info(ctx, d)
-	if err != nil {
-		return ""
-	}
-	from := info.Labels[sourceLabel(p.ref.Repository)]
-	if from == p.ref.Repository.Path {
-		return ""
-	}
-	return from
+	return info.Labels[sourceLabel(p.ref.Repository)], err
 }
 
 // sectionCloser reads a part of a blob.

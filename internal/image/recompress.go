@@ -79,7 +79,11 @@ func (s *Store) portableLayer(ctx context.Context, desc ocispec.Descriptor) (oci
 			return desc, err
 		}
 		defer stop()
-		if desc, err = s.readFile(ctx, in, -1, nil); err != nil {
+		var commit func() error
+		if desc, _, commit, err = s.readFile(ctx, in, "", -1, nil); err == nil {
+			err = commit()
+		}
+		if err != nil {
 			return desc, err
 		}
 	}

@@ -24,8 +24,9 @@ import (
 
 // Labels of what the store keeps. The collector follows containerd's.
 const (
-	labelSize    = "hull/layer.size"  // of a snapshot: bytes of its files, in decimal
-	labelSetID   = "hull/layer.setid" // of a snapshot: "true" or "false", whether a file has a set-id bit or a capability
+	labelSize    = "hull/layer.size"                      // of a snapshot: bytes of its files, in decimal
+	labelSetID   = "hull/layer.setid"                     // of a snapshot: "true" or "false", whether a file has a set-id bit or a capability
+	labelRoot    = "containerd.io/snapshot/dev.hull.root" // of a commit: "parent" is whose root directory it gets (package snapshot)
 	labelRefBlob = "containerd.io/gc.ref.content."
 	labelRefSnap = "containerd.io/gc.ref.snapshot."
 	labelSource  = "hull/source." // of a blob, with a registry's domain: repositories that have it
@@ -48,6 +49,8 @@ type Options struct {
 	// At is called where an operation has left something behind that a crash would leave, with
 	// the point's name; tests end the process there. May be nil.
 	At func(point string)
+	// Free is the space left where the blobs are, in bytes; nil means that it does not matter.
+	Free func() (int64, error)
 	// Parallel is how many layers of one pull come in at a time; 0 is 4.
 	Parallel int
 }
@@ -242,6 +245,7 @@ func (s *Store) writeSmall(ctx context.Context, desc ocispec.Descriptor, raw []b
 		return err
 	}
 	err = w.Commit(ctx, int64(len(raw)), desc.Digest, content.WithLabels(labels))
+	s.opts.At("document.stored")
 	if errdefs.IsAlreadyExists(err) {
 		return s.addLabels(ctx, desc.Digest, labels)
 	}

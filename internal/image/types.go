@@ -130,7 +130,8 @@ const (
 // Unpacker extracts layers into the file systems of snapshots: the one caged extractor.
 type Unpacker interface {
 	// Unpack reads the layer r, plain or compressed, to its end. What r holds is hostile.
-	Unpack(ctx context.Context, mounts []mount.Mount, r io.Reader) (Unpacked, error)
+	// bottom says that there is no layer below. An r that is an io.Seeker may be read twice.
+	Unpack(ctx context.Context, mounts []mount.Mount, r io.Reader, bottom bool) (Unpacked, error)
 }
 
 // Unpacked is what Unpack found out on the way.
@@ -141,4 +142,11 @@ type Unpacked struct {
 	// NeedsParent says that an entry's directory is not in this layer, so that the layer has to
 	// be extracted above the ones below it: one of them may have a link in that place.
 	NeedsParent bool
+	// NoRoot says that the layer gives its root directory no attributes: those below do.
+	NoRoot bool
+	// Orphan is why the layer cannot be the lowest one; nil if it can.
+	Orphan error
+	// Again says that the layer has to be unpacked once more, from an r that can be read twice.
+	// Nothing else is known of it.
+	Again bool
 }

@@ -26,7 +26,11 @@ type level struct {
 	free bool            // a map: only equal keys clash
 	key  string          // the key whose value comes next, when hasKey
 	has  bool
+	n    int // values of an array
 }
+
+// maxElements bounds an array: what is decoded takes fifty times the bytes of "{},".
+const maxElements = 20_000
 
 // checkJSON says why two parsers could read raw differently: not one object in valid UTF-8 and nothing else, deeper than
 // MaxDepth, a key twice in one object, two keys that differ only in case, or a key that is one of fields but for case.
@@ -58,6 +62,11 @@ func checkJSON(raw []byte, fields, maps []string) error {
 			}
 			continue
 		}
+		if n := len(stack); n > 0 && stack[n-1].keys == nil {
+			if stack[n-1].n++; stack[n-1].n > maxElements {
+				return fmt.Errorf("it has a list of more than %d elements", maxElements)
+			}
+		}
 		if d, ok := tok.(json.Delim); ok {
 			if len(stack) == MaxDepth {
 				return fmt.Errorf("it is nested deeper than %d levels", MaxDepth)
@@ -74,6 +83,25 @@ func checkJSON(raw []byte, fields, maps []string) error {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("something follows the document")
+	}
+	return nil
+}
+
+// UnmarshalArray decodes a JSON array of objects that come from outside and are no document of an image, as manifest.json
+// of a `docker save` is: at most MaxSize bytes, and unambiguous as documents are.
+func UnmarshalArray(raw []byte, into any) error {
+	if len(raw) > MaxSize {
+		return invalid("it has %d bytes, the limit is %d", len(raw), MaxSize)
+	}
+	if b := bytes.TrimLeft(raw, " \t\r\n"); len(b) == 0 || b[0] != '[' {
+		return invalid("it is not a JSON array")
+	}
+	object := slices.Concat([]byte(`{"":`), raw, []byte("}"))
+	if err := checkJSON(object, nil, nil); err != nil {
+		return invalid("%v", err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return invalid("%v", plainJSON(err))
 	}
 	return nil
 }

@@ -109,16 +109,17 @@ func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snap
 	if err := checkSchema(s.bolt); err != nil {
 		return nil, fmt.Errorf("database %s: %w", filepath.Join(dir, "meta.db"), err)
 	}
-	if err := dropHalfMade(filepath.Join(dir, "content")); err != nil {
+	root := filepath.Join(dir, "content")
+	if err := dropHalfMade(root); err != nil {
 		return nil, err
 	}
-	blobs, err := local.NewStore(filepath.Join(dir, "content"))
+	disk, err := local.NewStore(root)
 	if err != nil {
 		return nil, fmt.Errorf("opening the content store: %w", err)
 	}
-	s.disk = blobs
+	s.disk = blobs{disk, root}
 	s.snap = slices.Sorted(maps.Keys(snapshotters))
-	s.db = metadata.NewDB(s.bolt, blobs, snapshotters)
+	s.db = metadata.NewDB(s.bolt, deleting{s.disk, at}, snapshotters)
 	s.held.snapshots = make(map[heldSnapshot]*holding)
 	s.db.RegisterCollectibleResource(resourceHeld, &s.held)
 	if err := s.db.Init(ctx); err != nil {

@@ -174,6 +174,18 @@ func (b *Blob) finish() error {
 	return io.EOF
 }
 
+// Distrust is for a caller that verifies the digest itself (BlobOptions.NoVerify) and found it wrong: the host
+// that gave the last bytes is not asked for this blob again, as long as another one is left, which it reports.
+func (b *Blob) Distrust() (more bool) {
+	b.client.distrust(b.hosts[b.at], b.desc.Digest)
+	for _, e := range b.hosts {
+		if !b.client.distrusted(e, b.desc.Digest) {
+			return true
+		}
+	}
+	return false
+}
+
 // open asks the hosts, beginning with the current one, for the blob from off on, until one gives it.
 func (b *Blob) open() error {
 	var err error

@@ -94,7 +94,7 @@ var says = map[string]string{
 	"blob without end":                             "sends more than",
 	"blob that is shorter, and says so":            "has a blob of 1000 bytes",
 	"blob of another digest":                       "gave a blob with the digest",
-	"reset once, range from elsewhere":             "gives it from byte 149999",
+	"reset once, range from elsewhere":             fmt.Sprintf("gives it from byte %d", hostile.BlobSize/2-1),
 	"reset once, range of another total":           "of another size",
 	"reset once, range past the end":               "of another size",
 	"reset once, part without a range":             "does not say which",

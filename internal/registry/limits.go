@@ -44,6 +44,9 @@ func or[T comparable](v, def T) T {
 	return v
 }
 
+// DefaultLimits are the limits of a client that is given none.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
 // withDefaults fills in what is not set.
 func (l Limits) withDefaults() Limits {
 	return Limits{

@@ -80,10 +80,21 @@ func (p *profile) warnMultiplexed() {
 			if nr == x86IPC {
 				through = "ipc"
 			}
+			if p.decides(through) {
+				continue
+			}
 			p.warnings.add("linux.seccomp.syscalls: conditions on %s cannot be checked when it is called through %s of SCMP_ARCH_X86",
 				nameAt(int(index)), through)
 		}
 	}
+}
+
+// decides says whether the profile has a rule without conditions for a call: it beats all others.
+func (p *profile) decides(name string) bool {
+	return slices.ContainsFunc(p.entries, func(e entry) bool {
+		return slices.ContainsFunc(e.names, func(i uint16) bool { return nameAt(int(i)) == name }) &&
+			slices.ContainsFunc(e.rules, func(r rule) bool { return len(r.conds) == 0 })
+	})
 }
 
 // appendKey appends what identifies the rules of a call: calls with equal keys share one decision.

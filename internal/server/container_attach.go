@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/hull-dev/hull/internal/engine"
 )
 
@@ -76,8 +74,4 @@ func (h *hijacked) goneBefore(started <-chan struct{}) bool {
 			}
 		}
 	}
-}
-
-func (s *Server) containerAttachWS(_ http.ResponseWriter, _ *request, _ string) error {
-	return errdefs.ErrNotImplemented.WithMessage("attaching by websocket is not there yet")
 }

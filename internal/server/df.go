@@ -79,6 +79,9 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 			out.BuilderSize = new(int64)
 		}
 	}
+	if want("build-cache") && r.since(52) {
+		out.BuildCacheUsage = &build.DiskUsage{}
+	}
 	return writeJSON(w, http.StatusOK, out)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -239,4 +240,30 @@ func (b *lab) gone(id string) {
 			b.t.Errorf("%s of %s is left", f, id)
 		}
 	}
+}
+
+// userNS is a user namespace with the mapping of withUserNS.
+func (b *lab) userNS() *os.File {
+	b.t.Helper()
+	cmd := exec.Command("/bin/sleep", "100")
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 1_000_000, Size: 65536}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, GidMappingsEnableSetgroups: true, UidMappings: ids, GidMappings: ids}
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	ns, err := os.Open("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/ns/user")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { ns.Close() })
+	return ns
+}
+
+func inode(t *testing.T, f *os.File) uint64 {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
 }

@@ -389,18 +389,7 @@ func TestRootOutOfMemory(t *testing.T) {
 // The user namespace is the one that is given, and owns the container's others.
 func TestRootGivenUserNamespace(t *testing.T) {
 	b := newLab(t)
-	cmd := exec.Command("/bin/sleep", "100")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, GidMappingsEnableSetgroups: true,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 1_000_000, Size: 65536}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 1_000_000, Size: 65536}}}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	ns, err := os.Open("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/ns/user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ns.Close()
+	ns := b.userNS()
 	id := newID()
 	sp := spec(id, "sh", "-c", "id -u; cat /proc/self/uid_map; sleep 1000")
 	withUserNS(sp)
@@ -415,7 +404,7 @@ func TestRootGivenUserNamespace(t *testing.T) {
 		}
 		return l
 	}
-	if got, want := link(s.Pid(), "user"), link(cmd.Process.Pid, "user"); got != want {
+	if got, want := link(s.Pid(), "user"), "user:["+strconv.FormatUint(inode(t, ns), 10)+"]"; got != want {
 		t.Errorf("user namespace %s, want %s", got, want)
 	}
 	f, err := os.Open("/proc/" + strconv.Itoa(s.Pid()) + "/ns/net")
@@ -427,11 +416,7 @@ func TestRootGivenUserNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(owner)
-	var a, c unix.Stat_t
-	unix.Fstat(owner, &a)
-	unix.Fstat(int(ns.Fd()), &c)
-	if a.Ino != c.Ino {
+	if inode(t, os.NewFile(uintptr(owner), "owner")) != inode(t, ns) {
 		t.Error("the network namespace belongs to another user namespace")
 	}
 	if out, errs, e := b.exec(s, "x", process("id", "-u"), ""); out != "0\n" || e.Code != 0 {

@@ -55,6 +55,7 @@ func (s *Snapshotter) commitAll(ctx context.Context, all []Commitment) error {
 
 	// What will be refused is refused before the work.
 	ids := make([]string, len(all))
+	roots := make([]string, len(all))
 	err = s.meta.WithTransaction(ctx, false, func(ctx context.Context) error {
 		for i, c := range all {
 			id, info, _, err := storage.GetInfo(ctx, c.Key)
@@ -68,6 +69,9 @@ func (s *Snapshotter) commitAll(ctx context.Context, all []Commitment) error {
 				return fmt.Errorf("snapshot %q: %w", c.Name, errdefs.ErrAlreadyExists)
 			}
 			ids[i] = id
+			if roots[i], err = rootFrom(ctx, c.Opts); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -80,7 +84,12 @@ func (s *Snapshotter) commitAll(ctx context.Context, all []Commitment) error {
 		if err != nil {
 			return err
 		}
-		usages[i], err = s.driver.seal(ctx, dir, c.Name)
+		if roots[i] != "" {
+			err = s.takeRoot(dir, roots[i])
+		}
+		if err == nil {
+			usages[i], err = s.driver.seal(ctx, dir, c.Name)
+		}
 		unix.Close(dir)
 		if err != nil {
 			return err

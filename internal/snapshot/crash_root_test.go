@@ -68,7 +68,7 @@ func scenario(root, driver, dieAt string) error {
 		}
 	}
 	ctx := context.Background()
-	s, err := Open(Config{Root: root, Driver: driver, at: at})
+	s, err := Open(Config{Root: root, Driver: driver, At: at})
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func TestRootPowerCut(t *testing.T) {
 				image, dir := loopFS(t, 96)
 				cut := filepath.Join(t.TempDir(), "cut.img")
 				armed := false
-				s := openConfig(t, Config{Root: dir + "/store", Driver: driver, at: func(step string) {
+				s := openConfig(t, Config{Root: dir + "/store", Driver: driver, At: func(step string) {
 					if armed && step == moment {
 						copyFile(t, image, cut)
 						armed = false

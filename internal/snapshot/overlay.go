@@ -60,22 +60,9 @@ func (s *Snapshotter) probeOverlayfs(attach bool) (fs *overlayfs, err error) {
 	return fs, nil
 }
 
-// probe makes overlays in a directory of mnt.
+// probe makes an overlay. It makes nothing else: the store must open on a disk that is full.
 func (d *storeDirs) probe() (*overlayfs, error) {
-	if err := unix.Mkdirat(d.mntDir, "probe", 0o700); err != nil && err != unix.EEXIST {
-		return nil, fmt.Errorf("mkdir mnt/probe: %w", err)
-	}
-	scratch, err := linux.OpenBeneath(d.mntDir, "probe", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(scratch)
-	fs, err := newOverlayfs(d.mntDir, scratch)
-	for _, name := range []string{"a", "b"} {
-		_ = unix.Unlinkat(scratch, name, unix.AT_REMOVEDIR)
-	}
-	_ = unix.Unlinkat(d.mntDir, "probe", unix.AT_REMOVEDIR)
-	return fs, err
+	return newOverlayfs(d.mntDir, d.rootDir, "snapshots", "trash")
 }
 
 func (d *overlayDriver) fill(_ context.Context, dir int, snap storage.Snapshot) error {

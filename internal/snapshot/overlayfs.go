@@ -274,17 +274,14 @@ func (o *overlayfs) unpoint(name string) {
 	_ = unix.Unlinkat(o.mnt, name, unix.AT_REMOVEDIR)
 }
 
-// newOverlayfs finds out what the kernel can, with an overlay of two empty directories in scratch.
-func newOverlayfs(mnt, scratch int) (*overlayfs, error) {
+// newOverlayfs finds out what the kernel can, with a read-only overlay of two directories below root.
+func newOverlayfs(mnt, root int, names ...string) (*overlayfs, error) {
 	o := &overlayfs{mnt: mnt, userXattr: inUserNamespace()}
 	var fds directories
 	defer fds.close()
 	var lower []int
-	for _, name := range []string{"a", "b"} {
-		if err := unix.Mkdirat(scratch, name, 0o700); err != nil && err != unix.EEXIST {
-			return nil, fmt.Errorf("mkdir: %w", err)
-		}
-		fd, err := openPath(scratch, name)
+	for _, name := range names {
+		fd, err := openPath(root, name)
 		if err != nil {
 			return nil, err
 		}

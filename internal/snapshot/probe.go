@@ -103,7 +103,12 @@ func probe(driver, dir string) (reason string, err error) {
 	if driver == Native {
 		return probeNative(root)
 	}
-	o, err := newOverlayfs(root, root)
+	for _, name := range []string{"a", "b"} {
+		if err := unix.Mkdirat(root, name, 0o700); err != nil {
+			return "", fmt.Errorf("mkdir %s: %w", name, err)
+		}
+	}
+	o, err := newOverlayfs(root, root, "a", "b")
 	if err != nil {
 		return "", err
 	}

@@ -30,8 +30,8 @@ type Config struct {
 	// Log gets what goes wrong in the background; nil: nothing is logged.
 	Log *slog.Logger
 
-	// at is called at each step that leaves something behind; tests die there.
-	at func(step string)
+	// At is called at each step that leaves something behind; tests die there. May be nil.
+	At func(step string)
 	// attach: layers are attached to be mounted, as kernels before 6.15 want it; for tests.
 	attach bool
 }
@@ -101,7 +101,7 @@ func Open(cfg Config) (_ *Snapshotter, err error) {
 		// overlayfs options separate and quote by these.
 		return nil, fmt.Errorf("open the snapshots in %q: the path must be absolute and without ':', ',', '\\' and '\"': %w", cfg.Root, errdefs.ErrInvalidArgument)
 	}
-	s := &Snapshotter{root: filepath.Clean(cfg.Root), log: cfg.Log, at: cfg.at, storeDirs: noDirs}
+	s := &Snapshotter{root: filepath.Clean(cfg.Root), log: cfg.Log, at: cfg.At, storeDirs: noDirs}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

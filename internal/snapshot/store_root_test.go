@@ -431,7 +431,7 @@ func TestRootDepth(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			ctx := context.Background()
 			syncs := 0
-			s := openConfig(t, Config{Root: t.TempDir(), Driver: driver, at: func(step string) {
+			s := openConfig(t, Config{Root: t.TempDir(), Driver: driver, At: func(step string) {
 				if step == "commit.synced" {
 					syncs++
 				}

@@ -96,7 +96,16 @@ func (s *Snapshotter) MakeWritable(ctx context.Context, parent string, dir *os.F
 // snapshot. It may be mounted for writing once at a time.
 func (s *Snapshotter) MountWritable(ctx context.Context, parent string, dir *os.File, o WritableOptions) (root *os.File, err error) {
 	err = s.withParents(ctx, parent, func(ids []string) error {
-		fd, err := s.mountWritable(ids, int(dir.Fd()), o)
+		fd := -1
+		err := s.driver.inside(func() error {
+			here, err := s.hither(int(dir.Fd()))
+			if err != nil {
+				return err
+			}
+			defer unix.Close(here)
+			fd, err = s.mountWritable(ids, here, o)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -111,6 +120,29 @@ func (s *Snapshotter) MountWritable(ctx context.Context, parent string, dir *os.
 		return nil, fmt.Errorf("mount the writable layer in %s above snapshot %q: %w", dir.Name(), parent, err)
 	}
 	return root, nil
+}
+
+// hither opens a directory of the caller's as it is where the store mounts: mount system calls take
+// only what is in the namespace of their thread, and the store may have one of its own. It must be at the same path there.
+func (s *Snapshotter) hither(dir int) (int, error) {
+	path, err := os.Readlink(linux.FDPath(dir))
+	if err != nil {
+		return -1, err
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	var a, b unix.Stat_t
+	err = errors.Join(unix.Fstat(dir, &a), unix.Fstat(fd, &b))
+	if err == nil && (a.Dev != b.Dev || a.Ino != b.Ino) {
+		err = fmt.Errorf("%s is another directory now", path)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (s *Snapshotter) mountWritable(ids []string, dir int, o WritableOptions) (int, error) {
@@ -166,7 +198,8 @@ func (s *Snapshotter) MountParent(ctx context.Context, parent string, o MountOpt
 		if len(ids) == 0 {
 			return errdefs.ErrInvalidArgument.WithMessage("there is no snapshot to mount")
 		}
-		fd, err := s.mountParent(ids, o)
+		fd := -1
+		err := s.driver.inside(func() (err error) { fd, err = s.mountParent(ids, o); return err })
 		if err == nil {
 			root = os.NewFile(uintptr(fd), "snapshot "+parent)
 		}

@@ -208,10 +208,8 @@ func TestRootWritableMapped(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
 		for _, detached := range []bool{true, false} {
 			ctx := context.Background()
-			s := open(t, t.TempDir(), driver)
-			if o := overlayOf(s); o != nil {
-				o.detached = o.detached && detached
-			}
+			root := t.TempDir()
+			s := openConfig(t, Config{Root: root, Driver: driver, attach: !detached})
 			parent := image(t, s)
 			dir := writableDir(t)
 			must(t, s.MakeWritable(ctx, parent, dir))
@@ -222,6 +220,9 @@ func TestRootWritableMapped(t *testing.T) {
 				t.Errorf("owner %d of a file of the image, want %d", st.Uid, base)
 			}
 			must(t, linux.AsFSUser(base+7, base+8, func() error { return os.WriteFile(path+"/etc/../x", nil, 0o600) }))
+			if m := mountsBelow(t, root); len(m) > 0 {
+				t.Errorf("in the host's mount table: %v", m)
+			}
 		}
 	})
 }

@@ -225,6 +225,9 @@ func TestSeccomp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(p.Warnings) > 0 {
+			t.Errorf("each start would warn: %q", p.Warnings)
+		}
 		return p.Filter
 	}
 	plain := prog(&container.HostConfig{})

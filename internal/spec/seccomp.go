@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 
 	moby "github.com/moby/profiles/seccomp"
@@ -61,8 +62,10 @@ func defaultSeccomp(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 	var out []specs.LinuxSyscall
 	netlink := false
 	for _, r := range p.Syscalls {
-		if i := slices.Index(r.Names, "socketcall"); i >= 0 {
-			r.Names = slices.Delete(slices.Clone(r.Names), i, i+1)
+		for _, name := range leftOut() {
+			if i := slices.Index(r.Names, name); i >= 0 {
+				r.Names = slices.Delete(slices.Clone(r.Names), i, i+1)
+			}
 		}
 		if !audit && slices.Contains(r.Names, "socket") && allowsNetlink(r) {
 			netlink = true
@@ -79,6 +82,15 @@ func defaultSeccomp(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 	}
 	p.Syscalls = append(out, specs.LinuxSyscall{Names: []string{"socketcall"}, Action: specs.ActErrno, ErrnoRet: &nosys})
 	return p, nil
+}
+
+// leftOut are names of moby's profile that are not in ours: the second way to sockets, and a call of
+// an architecture that is not this one, which the runtime would warn of.
+func leftOut() []string {
+	if runtime.GOARCH == "riscv64" {
+		return []string{"socketcall"}
+	}
+	return []string{"socketcall", "riscv_hwprobe"}
 }
 
 // allowsNetlink says whether a rule of socket(2) is the one for AF_NETLINK.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -40,8 +41,9 @@ const sourceBuffer = 128 << 10
 
 // decoder is one goroutine's work, the caller's, for each format: a panic of a decoder on hostile
 // bytes can be recovered there, and parallel layers use the other cores. It returns the
-// uncompressed stream, what compression it has, and a function that frees the decoder.
-func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) {
+// uncompressed stream, what compression it has, and a function that frees the decoder, told whether
+// that came to the end of the stream: then it can serve again.
+func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(ended bool), error) {
 	head, err := br.Peek(6)
 	if err != nil && err != io.EOF {
 		return nil, "", nil, err
@@ -53,22 +55,40 @@ func decoder(br *bufio.Reader, window int64) (io.Reader, string, func(), error) 
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return z, "gzip", func() {}, nil
+		return z, "gzip", func(bool) {}, nil
 	case is("\x28\xb5\x2f\xfd"), len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18":
+		if z, ok := zstds.Get().(*zstd.Decoder); ok && window == defaultWindow {
+			if err := z.Reset(br); err != nil {
+				return nil, "", nil, err
+			}
+			return z, "zstd", func(ended bool) { keepZstd(z, ended) }, nil
+		}
 		z, err := zstd.NewReader(br, zstd.WithDecoderMaxWindow(uint64(min(max(window, zstd.MinWindowSize), 1<<32))),
 			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return z, "zstd", z.Close, nil
+		return z, "zstd", func(ended bool) { keepZstd(z, ended && window == defaultWindow) }, nil
 	case is("BZh"):
-		return bzip2.NewReader(br), "bzip2", func() {}, nil
+		return bzip2.NewReader(br), "bzip2", func(bool) {}, nil
 	case is(xz.Magic):
-		return xz.NewReader(br, int(min(window, 1<<30))), "xz", func() {}, nil
+		return xz.NewReader(br, int(min(window, 1<<30))), "xz", func(bool) {}, nil
 	case len(head) == 0:
 		return nil, "", nil, fmt.Errorf("an empty stream: %w", ErrArchive)
 	}
-	return br, "tar", func() {}, nil
+	return br, "tar", func(bool) {}, nil
+}
+
+// zstds are decoders with the default window, whose history is the most of an extraction's memory.
+var zstds sync.Pool
+
+// keepZstd puts a decoder back, or frees it.
+func keepZstd(z *zstd.Decoder, good bool) {
+	if good && z.Reset(nil) == nil {
+		zstds.Put(z)
+		return
+	}
+	z.Close()
 }
 
 func newSum() hash.Hash { return sha256.New() }

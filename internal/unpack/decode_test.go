@@ -28,7 +28,7 @@ func TestDecodeXZ(t *testing.T) {
 			t.Fatalf("%q, %v", kind, err)
 		}
 		out, err := io.ReadAll(r)
-		end()
+		end(err == nil)
 		if string(out) != want || (err == nil) != (want != "") {
 			t.Errorf("window %d: %q, %v", window, out, err)
 		}

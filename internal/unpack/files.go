@@ -98,6 +98,7 @@ func (x *extractor) rootEntry() error {
 	}
 	x.h.mtime, x.h.atime = clampTime(x.h.mtime), clampTime(x.h.atime)
 	x.st.Dirs++
+	x.st.Root = true
 	a, err := x.headerAttrs()
 	if err == nil {
 		err = x.setDir(x.root, x.root, a)

@@ -104,9 +104,18 @@ func (x *extractor) copyUp(p *dir, base, path string) error {
 		return fmt.Errorf("copying %s from a lower layer: %w", quote(path), err)
 	}
 	p.dirty = true
+	var buf []byte // when the kernel does not copy: the lower layer is another file system (EROFS)
 	for left := low.st.Size; left > 0 && err == nil; {
 		var n int
-		n, err = unix.CopyFileRange(in, nil, out, nil, int(min(left, 8<<20)), 0)
+		if buf == nil {
+			n, err = unix.CopyFileRange(in, nil, out, nil, int(min(left, 8<<20)), 0)
+			if err == unix.EXDEV || err == unix.EOPNOTSUPP || err == unix.EINVAL {
+				buf, err = make([]byte, 128<<10), nil
+				continue
+			}
+		} else {
+			n, err = copyPiece(out, in, buf[:min(left, int64(len(buf)))])
+		}
 		if n == 0 && err == nil {
 			break
 		}
@@ -128,4 +137,20 @@ func (x *extractor) copyUp(p *dir, base, path string) error {
 		return fmt.Errorf("copying %s from a lower layer: %w", quote(path), err)
 	}
 	return nil
+}
+
+// copyPiece copies at most len(buf) bytes between two open files.
+func copyPiece(out, in int, buf []byte) (int, error) {
+	n, err := retry(func() (int, error) { return unix.Read(in, buf) })
+	if err != nil {
+		return 0, err
+	}
+	for b := buf[:n]; len(b) > 0; {
+		w, err := retry(func() (int, error) { return unix.Write(out, b) })
+		if err != nil {
+			return 0, err
+		}
+		b = b[w:]
+	}
+	return n, nil
 }

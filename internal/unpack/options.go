@@ -96,6 +96,9 @@ type Limits struct {
 	FreeBytes, FreeInodes int64
 }
 
+// defaultWindow is Limits.Window's, in bytes.
+const defaultWindow = 128 << 20
+
 const none = 1<<63 - 1
 
 func (l Limits) withDefaults() Limits {
@@ -104,7 +107,7 @@ func (l Limits) withDefaults() Limits {
 		preset int64
 	}{
 		{&l.Bytes, 128 << 30}, {&l.Entries, 2_000_000}, {&l.Ratio, 1100}, {&l.FileSize, 1 << 40},
-		{&l.Window, 128 << 20},
+		{&l.Window, defaultWindow},
 	} {
 		switch {
 		case *f.v == 0:
@@ -157,6 +160,8 @@ type Stats struct {
 	Implied int64
 	// What was left out: extended attributes that are not kept, devices when not asked for, aufs's own files.
 	DroppedXattrs, SkippedDevices, SkippedMeta int64
+	// Root: an entry gives the root's attributes.
+	Root bool
 	// SetID: a file has a set-id bit or a capability, so no_new_privs would change what it does.
 	SetID bool
 	// DiffID is the digest of the uncompressed stream; Digest, with Options.Digest, of the stream as it came.

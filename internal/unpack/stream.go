@@ -91,7 +91,8 @@ func (s *stream) produce() (err error) {
 	if err != nil {
 		return s.decodeError(err)
 	}
-	defer end()
+	ended := false
+	defer func() { end(ended) }()
 	s.compression = compression
 	if compression == "tar" {
 		s.src.sum = nil // the same bytes: one sum is enough
@@ -136,6 +137,7 @@ func (s *stream) produce() (err error) {
 			s.full <- c
 		}
 		if rerr != nil {
+			ended = rerr == io.EOF
 			return s.decodeError(rerr)
 		}
 	}

@@ -22,18 +22,12 @@ func keepXattr(name string) bool {
 // system that has none drops them too, as tar does.
 func (x *extractor) setXattrs(fd int, xattrs []xattr) error {
 	for _, a := range xattrs {
-		if !keepXattr(a.name) {
-			x.st.DroppedXattrs++
+		keep, err := x.keep(a)
+		if err != nil {
+			return err
+		}
+		if !keep {
 			continue
-		}
-		if len(a.name) > 255 || len(a.name) == len("user.") || len(a.value) > 64<<10 {
-			return refusal(ErrLimit, x.h.name, "the extended attribute %s of %d bytes", quote(a.name), len(a.value))
-		}
-		if a.name == capability {
-			if !validCapability(a.value) {
-				return refusal(ErrArchive, x.h.name, "a malformed file capability")
-			}
-			x.st.SetID = true
 		}
 		switch err := unix.Fsetxattr(fd, a.name, []byte(a.value), 0); err {
 		case nil:
@@ -44,6 +38,24 @@ func (x *extractor) setXattrs(fd int, xattrs []xattr) error {
 		}
 	}
 	return nil
+}
+
+// keep says whether an attribute of the archive is kept, and refuses malformed ones.
+func (x *extractor) keep(a xattr) (bool, error) {
+	if !keepXattr(a.name) {
+		x.st.DroppedXattrs++
+		return false, nil
+	}
+	if len(a.name) > 255 || len(a.name) == len("user.") || len(a.value) > 64<<10 {
+		return false, refusal(ErrLimit, x.h.name, "the extended attribute %s of %d bytes", quote(a.name), len(a.value))
+	}
+	if a.name == capability {
+		if !validCapability(a.value) {
+			return false, refusal(ErrArchive, x.h.name, "a malformed file capability")
+		}
+		x.st.SetID = true
+	}
+	return true, nil
 }
 
 // validCapability checks the form of vfs_cap_data (linux/capability.h): revision 1, 2 or 3 and

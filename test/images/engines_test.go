@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,8 @@ type daemon struct {
 	name   string
 	dir    string
 	socket string
+	driver string // of hulld's snapshots, if the test chose it
+	disk   bool   // the data is on a file system of its own
 	cmd    *exec.Cmd
 	ended  chan error
 	client string
@@ -80,6 +83,22 @@ func workDir(t *testing.T, name string) string {
 	return dir
 }
 
+// fastDir is a directory in memory, for tests of many small images, where the kernel can have
+// overlayfs there.
+func fastDir(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "hull-images-"+name+"-")
+	if err != nil {
+		return workDir(t, name)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("something is left in %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
 func startHulld(t *testing.T, dir string, env ...string) *daemon {
 	t.Helper()
 	return startHulldWith(t, dir, env)
@@ -90,6 +109,14 @@ func startHulldWith(t *testing.T, dir string, env []string, args ...string) *dae
 	t.Helper()
 	d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
 	d.start(t, append(os.Environ(), env...), append([]string{program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug"}, args...)...)
+	return d
+}
+
+// startDriver is startHulld with a snapshotter.
+func startDriver(t *testing.T, dir, driver string, env ...string) *daemon {
+	t.Helper()
+	d := &daemon{name: "hulld", dir: dir, driver: driver, socket: filepath.Join(dir, "run", "hull.sock")}
+	d.start(t, append(os.Environ(), env...), program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug", "--snapshotter", driver)
 	return d
 }
 
@@ -141,6 +168,9 @@ func (d *daemon) start(t *testing.T, env []string, argv ...string) {
 		select {
 		case err := <-d.ended:
 			d.ended <- err
+			if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "HULL_FAILPOINT=collect.") }) && err != nil && strings.Contains(err.Error(), "killed") {
+				return // the sweep of the start came there
+			}
 			t.Fatalf("%s ended: %v\n%s", d.name, err, d.log())
 		default:
 		}
@@ -170,6 +200,17 @@ func (d *daemon) stop(t *testing.T) {
 func (d *daemon) kill() {
 	_ = d.cmd.Process.Kill()
 	d.ended <- <-d.ended
+}
+
+// alive says whether the daemon still runs.
+func (d *daemon) alive() bool {
+	select {
+	case err := <-d.ended:
+		d.ended <- err
+		return false
+	default:
+		return true
+	}
 }
 
 func (d *daemon) log() string {

@@ -1,8 +1,6 @@
 package images
 
 import (
-	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,69 +106,5 @@ mkdir -p /run/hull; touch /run/hull/hulld.log; rm -rf /var/lib/hull; touch /var/
 	}
 	if !strings.Contains(text, "hulld did not start: hulld: making a directory: mkdir /var/lib/hull: not a directory (its log is /run/hull/hulld.log)") {
 		t.Errorf("the error of a hulld that cannot start does not say why, or where its log is:\n%s", text)
-	}
-}
-
-// TestRootDiskFull: an image that does not fit is one clear error; the daemon lives, nothing
-// is left, and with more space the same image comes in.
-func TestRootDiskFull(t *testing.T) {
-	requires(t)
-	work := workDir(t, "full")
-	noise := make([]byte, 20<<20)
-	_, _ = rand.Read(noise)
-	fixture := filepath.Join(work, "fixtures.tar")
-	data := archive(t, picture{tags: []string{"big:1"}, layers: [][]byte{layer(t, text("noise", string(noise)))}})
-	if err := os.WriteFile(fixture, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, mib := range []int{12, 50} { // too small for the blob; for the layer
-		dir := filepath.Join(work, fmt.Sprint(mib))
-		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
-		d.start(t, os.Environ(), "sh", "-c", fmt.Sprintf("mount --make-rprivate / && mount -t tmpfs -o size=%dm t %s/data && exec %s --data-root %s/data --state-dir %s/run --snapshotter overlay", mib, dir, program(t, "hulld"), dir, dir))
-		r := d.do("load", "-i", fixture)
-		if r.code == 0 || !strings.Contains(r.err, "space") {
-			t.Errorf("%d MiB: exit code %d: %s%s", mib, r.code, r.out, r.err)
-		}
-		t.Logf("%d MiB: %s", mib, r.err)
-		fsck(t, d)
-		if out := d.ok(t, "images", "-q"); out != "" {
-			t.Errorf("%d MiB: there is an image: %s", mib, out)
-		}
-		remount := exec.Command("nsenter", "-t", fmt.Sprint(d.cmd.Process.Pid), "-m", "mount", "-o", "remount,size=256m", filepath.Join(dir, "data"))
-		if out, err := remount.CombinedOutput(); err != nil {
-			t.Fatalf("%v %s", err, out)
-		}
-		d.ok(t, "load", "-i", fixture)
-		fsck(t, d)
-		d.ok(t, "rmi", "big:1")
-		d.stop(t)
-	}
-}
-
-// TestRootNoMounts: whatever snapshotter it has, hulld mounts nothing where the host would see it, so that there is nothing
-// to be left when it is killed.
-func TestRootNoMounts(t *testing.T) {
-	requires(t)
-	for _, driver := range []string{"erofs", "overlay", "native"} {
-		d := startHulldWith(t, workDir(t, "mounts"), nil, "--snapshotter", driver)
-		fixture := filepath.Join(d.dir, "fixtures.tar")
-		// Entries without their directories: these layers are extracted above their parents.
-		layers := [][]byte{layer(t, text("d/a", "1")), layer(t, text("d/b", "2")), layer(t, text("e/c/x", "3"))}
-		if err := os.WriteFile(fixture, archive(t, picture{tags: []string{"n:1"}, layers: layers}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		d.ok(t, "load", "-i", fixture)
-		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", d.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(table)) {
-			if strings.Contains(line, d.dir) {
-				t.Errorf("%s: hulld has mounted %s", driver, line)
-			}
-		}
 	}
 }

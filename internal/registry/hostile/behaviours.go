@@ -116,6 +116,19 @@ func documents() []Behaviour {
 			w.Header().Set("Content-Type", indexType)
 			w.Write(index)
 		})},
+		{Name: "layer that is only elsewhere", serve: func(s *Server, w http.ResponseWriter, r *http.Request, k Kind) bool {
+			switch {
+			case k == ByTag && s.allowed(r):
+				w.Header().Set("Content-Type", manifestType)
+				urls := fmt.Sprintf(`"urls":["http://%s/v2/%s/blobs/%s"],"size":%d`, s.Thief(), Repository, Digest(s.Image.Layer), BlobSize)
+				io.WriteString(w, replace(fmt.Sprintf(`"size":%d`, BlobSize), urls)(s.Image))
+			case k == Blob:
+				w.WriteHeader(http.StatusNotFound)
+			default:
+				return false
+			}
+			return true
+		}},
 		document("manifest and index in one", manifestType, replace(`"layers"`, `"manifests":[],"layers"`)),
 		document("media type of the other kind", indexType, replace(`"mediaType":"`+manifestType+`",`, "")),
 		document("media type that differs inside", indexType, func(im *Image) string { return string(im.Manifest) }),
@@ -124,7 +137,7 @@ func documents() []Behaviour {
 		document("two documents", manifestType, func(im *Image) string { return string(im.Manifest) + string(im.Manifest) }),
 		document("nested lists", manifestType, replace(`"note":""`, `"note":"","x":`+strings.Repeat("[", 1<<20))),
 		document("100,000 layers", manifestType, replace(`"layers":[`, `"layers":[`+strings.Repeat(`{"size":1},`, 100_000))),
-		document("layer of negative size", manifestType, replace(`"size":300000`, `"size":-1`)),
+		document("layer of negative size", manifestType, replace(fmt.Sprintf(`"size":%d`, BlobSize), `"size":-1`)),
 		document("digest that is a path", manifestType, func(im *Image) string {
 			return strings.Replace(string(im.Manifest), Digest(im.Layer), "sha256:../../../../etc/passwd", 1)
 		}),

@@ -1,10 +1,13 @@
 package hostile
 
 import (
+	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 )
 
 // Where the image is, and who may pull it.
@@ -15,8 +18,9 @@ const (
 	Password   = "correct-horse/battery+staple"
 )
 
-// BlobSize is the size of the image's one layer, in bytes.
-const BlobSize = 300_000
+// BlobSize is the size of the image's one layer, in bytes: a tar of one file, a header block, 583 blocks of
+// random bytes and the end mark.
+const BlobSize = 512 + 583*512 + 1024
 
 // Media types of the image.
 const (
@@ -47,15 +51,28 @@ func encode(v any) []byte {
 	return b
 }
 
-// newImage makes the image, the same each time.
-func newImage() *Image {
-	im := &Image{Layer: make([]byte, BlobSize), more: make(map[string][]byte), kinds: make(map[string]string)}
-	random := rand.NewChaCha8([32]byte{1})
-	random.Read(im.Layer)
-	im.Config = []byte(`{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["` + Digest(im.Layer) + `"]}}`)
+// newImage makes the image of a behaviour: the same each time, and another one for each name, so that a store
+// that has one has none of another's bytes.
+func newImage(name string) *Image {
+	im := &Image{Layer: layer(name), more: make(map[string][]byte), kinds: make(map[string]string)}
+	im.Config = []byte(`{"architecture":"` + runtime.GOARCH + `","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["` + Digest(im.Layer) + `"]}}`)
 	im.Manifest = im.manifest("")
 	im.Index = im.index(descriptor(manifestType, im.Manifest))
 	return im
+}
+
+// layer is a tar of BlobSize bytes.
+func layer(name string) []byte {
+	data := make([]byte, BlobSize-512-1024)
+	rand.NewChaCha8(sha256.Sum256([]byte(name))).Read(data)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: int64(len(data))}); err != nil {
+		panic(err) // into memory, of constants
+	}
+	w.Write(data)
+	w.Close()
+	return b.Bytes()
 }
 
 // manifest is the image's manifest, with an annotation to make it another one.

@@ -67,7 +67,7 @@ type Server struct {
 
 // Start starts the registry on loopback with one behaviour; the zero Behaviour is a good registry.
 func Start(b Behaviour) (*Server, error) {
-	s := &Server{Image: newImage(), behaviour: b, quit: make(chan struct{}), count: make(map[Kind]int)}
+	s := &Server{Image: newImage(b.Name), behaviour: b, quit: make(chan struct{}), count: make(map[Kind]int)}
 	if b.setup != nil {
 		b.setup(s)
 	}
