@@ -117,8 +117,8 @@ cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...
 	@$(GO) tool cover -func=.cache/cover.out | sort -k3 -n | tail -40
 
-demo: build ## run a web server from busybox in a container and ask it for a page
-	test/demo.sh $(RUNTIME)
+demo: build ## nginx from Debian's packages in a container answers on a published port
+	test/demo.sh $(BIN)
 
 ledgers: ## rewrite the ledger of the packages linked into keel
 	$(GO) test . -run Rules -update

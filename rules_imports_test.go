@@ -20,7 +20,7 @@ var layers = []struct {
 	{"cmd/hulld", []string{"internal/hulld"}},
 	{"internal/cli", []string{"internal/registry", "internal/reference", "internal/unpack"}}, // for credentials; the rest goes over the API
 	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/spec", "internal/shim", "internal/logfile", "internal/linux"}},
-	{"internal/server", []string{"internal/image", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/logfile"}},
+	{"internal/server", []string{"internal/image", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/logfile"}},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/shim", "internal/shim/serve"}},
 	{"cmd/hull-init", []string{"internal/reaper"}},
 	{"internal/reaper", nil},

@@ -1,71 +1,121 @@
 #!/bin/sh
-# The main job, end to end: a bundle made of busybox-static, a web server in a container of its
-# own (own root file system, processes, network), and a page fetched from it across a veth.
+# The main job, end to end: a Debian base made by mmdebstrap becomes an image, a container of it
+# installs nginx from Debian's packages (its network is behind NAT), is made an image, and is run with
+# a published port that answers. Then what one does with a running container.
 #
-#   test/demo.sh [RUNTIME]     RUNTIME is bin/keel by default; needs root, busybox, iproute2, curl
+#   test/demo.sh [BIN]     BIN is bin by default; needs root, Debian or Ubuntu
+#
+# HULL_DEMO_BASE names a tar of a Debian root file system to begin with; without it, one is made by
+# mmdebstrap and kept in HULL_CACHE (/var/cache/hull) for the next time. Nothing else is left behind.
 set -eu
-runtime=${1:-bin/keel}
-case $runtime in */*) runtime=$(cd "$(dirname "$runtime")" && pwd)/$(basename "$runtime") ;; esac
+bin=$(cd "${1:-bin}" && pwd)
+cache=${HULL_CACHE:-/var/cache/hull}
+base=${HULL_DEMO_BASE:-$cache/debian.tar}
+port=${HULL_DEMO_PORT:-8080}
 [ "$(id -u)" = 0 ] || { echo "demo: needs root" >&2; exit 1; }
-for p in busybox ip curl; do
-	command -v $p >/dev/null || { echo "demo: $p is not installed (apt-get install busybox-static iproute2 curl)" >&2; exit 1; }
-done
+
+need=
+command -v curl >/dev/null || need="$need curl"
+[ -s "$base" ] || command -v mmdebstrap >/dev/null || need="$need mmdebstrap"
+if [ -n "$need" ]; then
+	echo "demo: apt-get install$need"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# shellcheck disable=SC2086 # words
+	apt-get install -y -qq --no-install-recommends $need >/dev/null
+fi
 
 dir=$(mktemp -d /var/tmp/hull-demo-XXXXXX)
-id=hull-demo-$$
-ns=hull-demo-$$
-link=hd$$
+daemon=
+hull() { "$bin/hull" -H "unix://$dir/run/hull.sock" "$@"; }
 cleanup() {
-	"$runtime" --root "$dir/state" delete --force "$id" 2>/dev/null || true
-	ip netns del "$ns" 2>/dev/null || true
-	ip link del "$link" 2>/dev/null || true
+	status=$?
+	[ -z "$daemon" ] || {
+		ids=$(hull ps -aq 2>/dev/null) || ids=
+		# shellcheck disable=SC2086
+		[ -z "$ids" ] || hull rm -f $ids >/dev/null 2>&1 || true
+		kill "$daemon" 2>/dev/null || true
+		wait "$daemon" 2>/dev/null || true
+	}
+	[ $status = 0 ] || { echo "demo: failed; the end of hulld's log:" >&2; tail -20 "$dir/run/hulld.log" >&2 2>/dev/null || true; }
+	# Networks outlive hulld; this one's data root does not come back.
+	ip link del "${instance}0" 2>/dev/null || true
+	nft delete table inet "$instance" 2>/dev/null || true
+	nft delete table bridge "$instance" 2>/dev/null || true
 	rm -rf "$dir"
 }
+step() { printf '\ndemo: %s\n' "$*"; }
+fail() { echo "demo: $*" >&2; exit 1; }
+instance=hull-$(printf '%s' "$dir/data" | sha256sum | cut -c1-6)
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-echo "demo: bundle $dir: busybox and a page"
-mkdir -p "$dir/state" "$dir/rootfs/bin" "$dir/rootfs/www" "$dir/rootfs/proc" "$dir/rootfs/dev" "$dir/rootfs/sys" "$dir/rootfs/tmp"
-cp "$(command -v busybox)" "$dir/rootfs/bin/busybox"
-for a in sh httpd hostname ps; do ln -s busybox "$dir/rootfs/bin/$a"; done
-echo "Hello from a container" >"$dir/rootfs/www/index.html"
+step "hulld, with a data root and a socket of its own in $dir"
+mkdir -p "$dir/run"
+"$bin/hulld" --data-root "$dir/data" --state-dir "$dir/run" &
+daemon=$!
+tries=0
+until hull version >/dev/null 2>&1; do
+	tries=$((tries + 1))
+	[ $tries -lt 100 ] || fail "hulld does not answer"
+	sleep 0.1
+done
 
-# The network is the caller's to make: a namespace with one end of a veth, given by path.
-ip netns add "$ns"
-ip link add "$link" type veth peer name eth0 netns "$ns"
-ip addr add 198.18.77.1/30 dev "$link"
-ip link set "$link" up
-ip -n "$ns" addr add 198.18.77.2/30 dev eth0
-ip -n "$ns" link set eth0 up
-ip -n "$ns" link set lo up
+if [ ! -s "$base" ]; then
+	step "mmdebstrap: a Debian base, kept as $base"
+	mkdir -p "$(dirname "$base")"
+	sources=
+	for f in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/ubuntu.sources /etc/apt/sources.list; do
+		if [ -s "$f" ]; then sources=$f; break; fi
+	done
+	mmdebstrap --quiet --variant=minbase "" "$base.new.tar" $sources
+	mv "$base.new.tar" "$base"
+fi
+step "hull import: $(du -h "$base" | cut -f1) become the image debian"
+hull import - debian <"$base" >/dev/null
+hull image ls
 
-(cd "$dir" && "$runtime" spec)
-# The specification that the runtime itself writes, changed in four places.
-awk -v ns="/run/netns/$ns" -v cg="/$id" '
-	/"terminal": true/ { sub(/true/, "false") }
-	/"args": \[/ { print "\t\t\"args\": [\"/bin/httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"],"; skip = 1 }
-	skip { if (/\]/) skip = 0; next }
-	/"type": "network"/ { print "\t\t\t\t\"type\": \"network\", \"path\": \"" ns "\""; next }
-	/"linux": \{/ { print; print "\t\t\"cgroupsPath\": \"" cg "\","; next }
-	{ print }' "$dir/config.json" >"$dir/config.new"
-mv "$dir/config.new" "$dir/config.json"
+step "a container installs nginx from Debian's packages"
+# What the packages ask of the system's init is not there in a container, and not needed.
+hull run --name install --env DEBIAN_FRONTEND=noninteractive debian sh -euc '
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+	echo "Hello from nginx in a container" >/var/www/html/index.html
+	nginx -v' 2>&1 | grep -v "^debconf:" || true
+[ "$(hull inspect --format '{{.State.ExitCode}}' install)" = 0 ] || fail "the installation failed"
+hull commit --change 'CMD ["nginx", "-g", "daemon off;"]' --change 'EXPOSE 80' install nginx >/dev/null
+hull rm install >/dev/null
 
-echo "demo: $runtime run --detach $id"
-"$runtime" --root "$dir/state" run --detach --bundle "$dir" --pid-file "$dir/pid" "$id" </dev/null >"$dir/out" 2>&1 || { cat "$dir/out" >&2; exit 1; }
-"$runtime" --root "$dir/state" list
-
+step "hull run -d -p $port:80 nginx"
+hull run -d --name web -p "$port:80" nginx
 page=
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	page=$(curl -fsS --max-time 2 --noproxy "*" http://198.18.77.2/ 2>/dev/null) && break
+tries=0
+until page=$(curl -fsS --max-time 2 --noproxy '*' "http://127.0.0.1:$port/" 2>/dev/null); do
+	tries=$((tries + 1))
+	[ $tries -lt 50 ] || fail "the server does not answer"
 	sleep 0.1
 done
-[ "$page" = "Hello from a container" ] || { echo "demo: the server does not answer: '$page'" >&2; cat "$dir/out" >&2; exit 1; }
-echo "demo: http://198.18.77.2/ says: $page"
-echo "demo: processes in the container:"
-"$runtime" --root "$dir/state" exec "$id" /bin/ps
-"$runtime" --root "$dir/state" kill "$id" KILL
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	"$runtime" --root "$dir/state" delete "$id" 2>/dev/null && break
-	sleep 0.1
-done
-echo "demo: deleted; $("$runtime" --root "$dir/state" list -q | wc -l) containers left"
+[ "$page" = "Hello from nginx in a container" ] || fail "the server says: $page"
+echo "demo: http://127.0.0.1:$port/ says: $page"
+hull port web
+hull ps
+
+step "the same from another container, in the foreground, by the address of the first"
+address=$(hull inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web)
+got=$(hull run --rm debian bash -c "exec 3<>/dev/tcp/$address/80; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3" | tail -1)
+[ "$got" = "$page" ] || fail "the other container got: $got"
+echo "$got"
+
+step "hull exec, logs, stats, stop, rm"
+hull exec web nginx -v
+hull exec web sh -c 'tail -1 /var/log/nginx/access.log'
+hull logs web
+hull stats --no-stream web
+status=0
+hull run --rm debian sh -c 'echo "to standard output"; exit 3' || status=$?
+[ $status = 3 ] || fail "the exit status is $status, not 3"
+hull stop web
+hull rm web
+[ -z "$(hull ps -aq)" ] || fail "a container is left"
+echo
+echo "demo: nginx answered; nothing is left"

@@ -29,6 +29,8 @@ func (a *App) containerUpdate(ctx context.Context, args []string) error {
 		cpus, err = parseCPUs(s)
 		return err
 	})
+	publishAdd := o.commas("publish-add", "Publish a further port of the running container to the host")
+	publishRemove := o.commas("publish-rm", "Take a published port back ([[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL])")
 	args, err := o.parse(args, false)
 	if err != nil {
 		return err
@@ -42,6 +44,19 @@ func (a *App) containerUpdate(ctx context.Context, args []string) error {
 	var body struct {
 		resources
 		RestartPolicy restartPolicy
+		PublishAdd    map[string][]portBinding `json:",omitempty"`
+		PublishRemove map[string][]portBinding `json:",omitempty"`
+	}
+	if _, body.PublishAdd, err = parsePorts(*publishAdd); err != nil {
+		return err
+	}
+	if _, body.PublishRemove, err = parsePorts(*publishRemove); err != nil {
+		return err
+	}
+	for port, list := range body.PublishRemove {
+		if slices.Contains(list, portBinding{}) {
+			body.PublishRemove[port] = []portBinding{} // all that the port has
+		}
 	}
 	if *restart != "" {
 		if body.RestartPolicy, err = parseRestart(*restart); err != nil {

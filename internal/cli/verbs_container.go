@@ -32,6 +32,7 @@ func containerVerbs() []verb {
 	add("[OPTIONS] "+some, "Update configuration of one or more containers", (*App).containerUpdate, "update", "container update")
 	add("CONTAINER [ps OPTIONS]", "Display the running processes of a container", (*App).containerTop, "top", "container top")
 	add("CONTAINER [PRIVATE_PORT[/PROTO]]", "List port mappings or a specific mapping for the container", (*App).containerPort, "port", "container port")
+	add("[OPTIONS]", "List every port of the host that leads to a container, and who reaches it", (*App).portAudit, "port audit")
 	add("[OPTIONS]", "Remove all stopped containers", func(a *App, ctx context.Context, args []string) error {
 		return a.pruneVerb(ctx, "containers", args)
 	}, "container prune")

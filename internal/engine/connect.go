@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 
@@ -30,11 +31,27 @@ func (e *Engine) settleNetwork(ctx context.Context, v *View, endpoints map[strin
 		return nil
 	}
 	if e.opts.Networks == nil {
-		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network %s not found: this hulld has no networks yet, use --network none or --network host", v.Host.NetworkMode))
+		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network %s not found: this hulld has no networks, use --network none or --network host", v.Host.NetworkMode))
 	}
 	var err error
-	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, endpoints, v.LinksTo})
+	v.Endpoints, err = e.opts.Networks.Resolve(ctx, NetworkRequest{ID: v.ID, Name: v.Name, Config: v.Config, Host: v.Host, Endpoints: endpoints, Links: v.LinksTo})
+	v.GivenMAC = givenMAC(nil, v.Endpoints)
 	return err
+}
+
+// givenMAC notes in which of fresh endpoints a user chose the MAC address; others get one when they are
+// connected.
+func givenMAC(old map[string]bool, fresh map[string]*network.EndpointSettings) map[string]bool {
+	out := maps.Clone(old)
+	for name, ep := range fresh {
+		if len(ep.MacAddress) > 0 {
+			if out == nil {
+				out = make(map[string]bool)
+			}
+			out[name] = true
+		}
+	}
+	return out
 }
 
 // attachNetworks connects a container that is created and does not run yet.
@@ -49,7 +66,7 @@ func (c *Container) attachNetworks(ctx context.Context, pid int, undo *undo) (*A
 	}
 	defer ns.Close()
 	undo.add(c.detachNetworks)
-	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints, v.LinksTo}, ns)
+	a, err := c.e.opts.Networks.Attach(ctx, NetworkRequest{v.ID, v.Name, v.Config, v.Host, v.Endpoints, v.LinksTo, v.Had}, ns)
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +108,22 @@ func (e *Engine) restoreNetworks() {
 	}
 }
 
-// unplugged are the endpoints of a container that does not run: what was asked for.
-func unplugged(eps map[string]*network.EndpointSettings) map[string]*network.EndpointSettings {
-	out := make(map[string]*network.EndpointSettings, len(eps))
-	for name, ep := range eps {
+// unplug makes the endpoints those of a container that does not run: what was asked for.
+func (v *View) unplug() {
+	out, had := make(map[string]*network.EndpointSettings, len(v.Endpoints)), make(map[string]Had, len(v.Endpoints))
+	for name, ep := range v.Endpoints {
 		e := ep.Copy()
+		if e.IPAddress.IsValid() || e.GlobalIPv6Address.IsValid() {
+			had[name] = Had{e.IPAddress, e.GlobalIPv6Address}
+			if !v.GivenMAC[name] {
+				e.MacAddress = nil
+			}
+		} else if h, ok := v.Had[name]; ok {
+			had[name] = h
+		}
 		e.EndpointID, e.Gateway, e.IPAddress, e.IPPrefixLen = "", netip.Addr{}, netip.Addr{}, 0
 		e.IPv6Gateway, e.GlobalIPv6Address, e.GlobalIPv6PrefixLen = netip.Addr{}, netip.Addr{}, 0
 		out[name] = e
 	}
-	return out
+	v.Endpoints, v.Had = out, had
 }

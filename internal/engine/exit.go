@@ -83,7 +83,7 @@ func (c *Container) exited(exit shim.Exit) {
 		v.State.Pid, v.State.ExitCode, v.State.Error, v.State.Finished = 0, exit.Code, exit.Err, exit.At.UTC().Round(0)
 		v.State.OOMKilled, v.State.OOMKills = v.State.OOMKilled || exit.OOM, max(v.State.OOMKills, exit.OOMKills)
 		v.Sandbox, v.Execs, v.NetState, v.Ports = "", nil, nil, nil
-		v.Endpoints = unplugged(v.Endpoints)
+		v.unplug()
 		if v.State.Health != nil {
 			h := *v.State.Health
 			h.Status = "unhealthy"

@@ -260,7 +260,7 @@ func (c *Container) endedAway(exit shim.Exit) {
 	c.detachNetworks()
 	c.save(func(v *View) {
 		v.State.Phase, v.State.Pid, v.Sandbox, v.NetState, v.Ports = Exited, 0, "", nil, nil
-		v.Endpoints = unplugged(v.Endpoints)
+		v.unplug()
 		v.State.ExitCode, v.State.Error, v.State.Finished = exit.Code, exit.Err, exit.At.UTC().Round(0)
 		v.State.OOMKilled, v.State.OOMKills = v.State.OOMKilled || exit.OOM, max(v.State.OOMKills, exit.OOMKills)
 	})

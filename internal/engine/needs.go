@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"net/netip"
 	"os"
 	"time"
 
@@ -100,6 +101,19 @@ type Networks interface {
 	Resolve(ctx context.Context, r NetworkRequest) (map[string]*network.EndpointSettings, error)
 	// Attach connects a container that is created and does not run yet, in its network namespace.
 	Attach(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
+	// NameOf is the name of the network with this name, ID or beginning of an ID.
+	NameOf(network string) (string, error)
+	// Look says how a running container is connected. r.Endpoints is what it asked for.
+	Look(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
+	// Connect connects a running container to one more network; r.Endpoints has that too. Published ports
+	// go where the container's default route goes.
+	Connect(ctx context.Context, r NetworkRequest, network string, netns *os.File) (Attached, error)
+	// Disconnect is the opposite; r.Endpoints does not have the network any more.
+	Disconnect(ctx context.Context, r NetworkRequest, network string, netns *os.File) (Attached, error)
+	// Publish brings the published ports of a running container in line with r.Host.
+	Publish(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
+	// Rename makes a running container known by another name, r.Name.
+	Rename(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error)
 	// Detach forgets the container's endpoints. Their devices go with the namespace.
 	Detach(ctx context.Context, id ID) error
 	// Restore is called once, before all others, with the containers that ran when hulld stopped.
@@ -121,6 +135,12 @@ type NetworkRequest struct {
 	Host      *container.HostConfig
 	Endpoints map[string]*network.EndpointSettings // by network
 	Links     map[string]ID                        // alias → another container
+	Had       map[string]Had                       // by network
+}
+
+// Had is what a container had in a network when it last ran. It gets the same again if it can.
+type Had struct {
+	IPv4, IPv6 netip.Addr
 }
 
 // Attached is how a container is connected.

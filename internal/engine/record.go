@@ -105,11 +105,12 @@ type stored struct {
 	Endpoints  map[string]*network.EndpointSettings `json:",omitempty"`
 	Ports      network.PortMap                      `json:",omitempty"`
 	NetState   []byte                               `json:",omitempty"`
+	Had        map[string]Had                       `json:",omitempty"`
 }
 
 // writeState appends to the state file. It does not wait for the disk.
 func writeState(dir string, v *View) error {
-	raw, err := frame(stored{v.State, v.RestartCnt, v.Endpoints, v.Ports, v.NetState})
+	raw, err := frame(stored{v.State, v.RestartCnt, v.Endpoints, v.Ports, v.NetState, v.Had})
 	if err != nil {
 		return fmt.Errorf("encoding the state of container %s: %w", v.ID, err)
 	}
@@ -160,7 +161,7 @@ func readRecord(dir string) (*View, error) {
 		if body, raw, err = unframe(raw); err == nil {
 			var s stored
 			if err = json.Unmarshal(body, &s); err == nil {
-				v.State, v.RestartCnt, v.NetState, v.Ports = s.State, s.RestartCnt, s.NetState, s.Ports
+				v.State, v.RestartCnt, v.NetState, v.Ports, v.Had = s.State, s.RestartCnt, s.NetState, s.Ports, s.Had
 				if s.Endpoints != nil {
 					v.Endpoints = s.Endpoints
 				}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -37,7 +38,21 @@ func (e *Engine) Rename(ctx context.Context, name, to string) error {
 		if !v.AutoRemove() {
 			e.trash.sync(v.Dir)
 		}
+		if alive(v.State.Phase) && ownNetwork(&v) && e.opts.Networks != nil {
+			if err := c.renameInNetworks(ctx, to); err != nil {
+				return err
+			}
+		}
 		c.publish("rename", map[string]string{"oldName": "/" + old})
 		return nil
+	})
+}
+
+// renameInNetworks makes a running container known by its new name.
+func (c *Container) renameInNetworks(ctx context.Context, to string) error {
+	v := c.view.Load()
+	return c.changeNetworks(ctx, v.Endpoints, v.GivenMAC, func(ctx context.Context, r NetworkRequest, netns *os.File) (Attached, error) {
+		r.Name = to
+		return c.e.opts.Networks.Rename(ctx, r, netns)
 	})
 }

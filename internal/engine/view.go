@@ -38,8 +38,10 @@ type View struct {
 	Mounts     []Mount
 	Endpoints  map[string]*network.EndpointSettings // by network
 	Ports      network.PortMap
-	NetState   []byte // of Networks, while it runs
-	Sandbox    string // path of the network namespace while it runs
+	NetState   []byte          // of Networks, while it runs
+	Had        map[string]Had  `json:",omitempty"` // addresses of the last run, by network
+	GivenMAC   map[string]bool `json:",omitempty"` // networks in which a user chose the MAC address
+	Sandbox    string          // path of the network namespace while it runs
 	Log        logfile.Config
 	Dir        string // its directory below the data root
 	Driver     string // of the image's snapshots

@@ -20,6 +20,7 @@ import (
 	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/image"
 	"github.com/hull-dev/hull/internal/network"
+	"github.com/hull-dev/hull/internal/server"
 	"github.com/hull-dev/hull/internal/shim"
 	"github.com/hull-dev/hull/internal/snapshot"
 	"github.com/hull-dev/hull/internal/spec"
@@ -29,6 +30,7 @@ import (
 // containers are the engine and what /info says of it.
 type containers struct {
 	*engine.Engine
+	networks server.Networks // nil: none
 	info     types.Info
 	closeAll func() error
 }
@@ -54,7 +56,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 	if err != nil {
 		return nil, errors.Join(err, launcher.Close())
 	}
-	host, nets := openNetworks(c, log)
+	host, nets := openNetworks(c, bus, log)
 	closeOthers := func() error {
 		err := launcher.Close()
 		if host != nil {
@@ -83,11 +85,15 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		}
 		return out
 	})
-	return &containers{e, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }}, nil
+	var ofServer server.Networks
+	if host != nil {
+		ofServer = host
+	}
+	return &containers{e, ofServer, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }}, nil
 }
 
 // openNetworks opens the networks. A host that cannot have any runs containers without.
-func openNetworks(c Config, log *slog.Logger) (*network.Host, engine.Networks) {
+func openNetworks(c Config, bus *events.Bus, log *slog.Logger) (*network.Host, engine.Networks) {
 	if c.Networks == "off" {
 		return nil, nil
 	}
@@ -96,7 +102,7 @@ func openNetworks(c Config, log *slog.Logger) (*network.Host, engine.Networks) {
 		log.Warn("there are no networks here: containers have --network none, host and container: only", "error", err)
 		return nil, nil
 	}
-	return h, networks{h, log}
+	return h, networks{h, bus, log}
 }
 
 // shims are the launcher as the engine sees it.

@@ -115,9 +115,9 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		return err
 	}
 	level, _ := c.level()
-	handler := server.New(st.images, engine, st.volumes, bus, server.Facts{
+	handler := server.New(st.images, engine, st.volumes, engine.networks, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
-		Mirrors: c.Mirrors, Insecure: c.Insecure, Info: engine.info,
+		Mirrors: c.Mirrors, Insecure: c.Insecure, Info: engine.info, Since: rootSince(c.DataRoot),
 	}, log)
 	var listeners []net.Listener
 	for _, h := range c.Hosts {
@@ -177,6 +177,15 @@ func rootID(dataRoot string) (string, error) {
 		return "", fmt.Errorf("writing the identity of the data root: %w", err)
 	}
 	return id, nil
+}
+
+// rootSince is when a data root was made: its identity is not written again.
+func rootSince(dataRoot string) time.Time {
+	info, err := os.Stat(filepath.Join(dataRoot, "id"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
 }
 
 // openLog opens the log, for appending.

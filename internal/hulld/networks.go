@@ -19,12 +19,14 @@ import (
 	api "github.com/moby/moby/api/types/network"
 
 	"github.com/hull-dev/hull/internal/engine"
+	"github.com/hull-dev/hull/internal/events"
 	"github.com/hull-dev/hull/internal/network"
 )
 
 // networks are the networks as the engine sees them.
 type networks struct {
 	*network.Host
+	bus *events.Bus
 	log *slog.Logger
 }
 
@@ -46,7 +48,11 @@ func (n networks) Resolve(_ context.Context, r engine.NetworkRequest) (map[strin
 		want["bridge"] = want["default"]
 		delete(want, "default")
 	}
-	if want[mode] == nil {
+	main, err := n.Find(mode)
+	if err != nil {
+		return nil, err
+	}
+	if want[mode] == nil && want[main.Name] == nil && want[main.ID] == nil {
 		want[mode] = &api.EndpointSettings{}
 	}
 	for name, ep := range want {
@@ -62,9 +68,13 @@ func (n networks) Resolve(_ context.Context, r engine.NetworkRequest) (map[strin
 		}
 		ep = ep.Copy()
 		ep.NetworkID = nw.ID
+		ep.EndpointID, ep.DNSNames = "", nil // the client may have copied them from another container
+		if err := named(nw, ep); err != nil {
+			return nil, err
+		}
 		out[nw.Name] = ep
 	}
-	_, err := published(r.Config, r.Host)
+	_, err = published(r.Config, r.Host)
 	return out, err
 }
 
@@ -74,53 +84,96 @@ func (n networks) Attach(ctx context.Context, r engine.NetworkRequest, ns *os.Fi
 	if err != nil {
 		return a, err
 	}
+	names := inOrder(r)
+	on := n.portsOn(r.Endpoints)
+	for _, name := range names {
+		req := n.request(r, name, ns)
+		if name == on {
+			req.Ports = ports
+		}
+		if err := n.attach(ctx, req); err != nil {
+			return a, err
+		}
+	}
+	return n.Look(ctx, r, ns)
+}
+
+// request asks for a container's place in one of its networks.
+func (n networks) request(r engine.NetworkRequest, name string, ns *os.File) network.EndpointRequest {
+	ep, had := r.Endpoints[name], r.Had[name]
+	req := network.EndpointRequest{
+		Container: string(r.ID), Name: r.Name, Hostname: r.Config.Hostname, Network: name, NetNS: ns, Aliases: ep.Aliases,
+		MAC: net.HardwareAddr(ep.MacAddress), DriverOpts: ep.DriverOpts, GatewayPriority: ep.GwPriority,
+		DNS:  network.DNSConfig{Servers: r.Host.DNS, Extra: n.extraHosts(r.Host)},
+		Had4: had.IPv4, Had6: had.IPv6,
+	}
+	for alias, id := range r.Links {
+		req.Links = append(req.Links, network.Link{Container: string(id), Alias: alias})
+	}
+	if c := ep.IPAMConfig; c != nil {
+		req.IPv4, req.IPv6, req.LinkLocal = c.IPv4Address, c.IPv6Address, c.LinkLocalIPs
+	}
+	return req
+}
+
+func (n networks) attach(ctx context.Context, req network.EndpointRequest) error {
+	e, err := n.Host.Attach(ctx, req)
+	if err == nil {
+		n.publish("connect", e)
+	}
+	return err
+}
+
+// publish tells the world that a container came into a network or left it.
+func (n networks) publish(action string, e *network.Endpoint) {
+	nw, err := n.Find(e.Network)
+	if err != nil {
+		return
+	}
+	n.bus.Publish(events.Event{Type: events.Network, Action: action, Actor: events.Actor{ID: nw.ID, Attributes: map[string]string{"container": e.Container, "name": nw.Name, "type": nw.Driver}}})
+}
+
+// portsOn is the network that published ports are on: where the container's answers go, "" for none.
+func (n networks) portsOn(eps map[string]*api.EndpointSettings) (best string) {
+	for name, ep := range eps {
+		nw, err := n.Find(name)
+		if err != nil || nw.Driver != "bridge" || nw.Internal {
+			continue
+		}
+		if best == "" || ep.GwPriority > eps[best].GwPriority || ep.GwPriority == eps[best].GwPriority && name < best {
+			best = name
+		}
+	}
+	return best
+}
+
+// Look implements engine.Networks.
+func (n networks) Look(_ context.Context, r engine.NetworkRequest, ns *os.File) (a engine.Attached, err error) {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(int(ns.Fd()), &st); err != nil {
 		return a, os.NewSyscallError("fstat", err)
 	}
-	keep := kept{NetNS: st.Ino}
+	keep := kept{NetNS: st.Ino, Endpoints: n.Of(string(r.ID))}
 	a.Endpoints, a.Ports = make(map[string]*api.EndpointSettings), api.PortMap{}
-	dns := network.DNSConfig{Servers: r.Host.DNS}
-	for _, x := range extraHosts(r.Host) {
-		dns.Extra = append(dns.Extra, x)
-	}
 	var own []netip.Addr
 	ipv6, embedded := false, false
-	for _, name := range inOrder(r) {
-		ep := r.Endpoints[name]
-		req := network.EndpointRequest{
-			Container: string(r.ID), Name: r.Name, Hostname: r.Config.Hostname, Network: name, NetNS: ns, Aliases: ep.Aliases,
-			MAC: net.HardwareAddr(ep.MacAddress), DriverOpts: ep.DriverOpts, GatewayPriority: ep.GwPriority, DNS: dns,
+	for i := range keep.Endpoints {
+		e := &keep.Endpoints[i]
+		ep := r.Endpoints[e.NetworkName]
+		if ep == nil {
+			ep = &api.EndpointSettings{}
 		}
-		for alias, id := range r.Links {
-			req.Links = append(req.Links, network.Link{Container: string(id), Alias: alias})
-		}
-		if c := ep.IPAMConfig; c != nil {
-			req.IPv4, req.IPv6, req.LinkLocal = c.IPv4Address, c.IPv6Address, c.LinkLocalIPs
-		}
-		nw, err := n.Find(name)
-		if err != nil {
-			return a, err
-		}
-		if nw.Driver == "bridge" && !nw.Internal {
-			req.Ports, ports = ports, nil
-		}
-		got, err := n.Host.Attach(ctx, req)
-		if err != nil {
-			return a, err
-		}
-		keep.Endpoints = append(keep.Endpoints, *got)
-		a.Endpoints[name] = settings(ep, got)
-		addBindings(a.Ports, got.Bindings)
-		for _, p := range []netip.Prefix{got.IPv4, got.IPv6} {
+		a.Endpoints[e.NetworkName] = settings(ep, e)
+		addBindings(a.Ports, e.Bindings)
+		for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
 			if p.IsValid() {
 				own = append(own, p.Addr())
 			}
 		}
-		ipv6 = ipv6 || got.IPv6.IsValid()
-		embedded = embedded || name != "bridge"
+		ipv6 = ipv6 || e.IPv6.IsValid()
+		embedded = embedded || e.NetworkName != network.DefaultName
 	}
-	a.Hosts = network.HostsFile(r.Config.Hostname, r.Config.Domainname, dns.Extra, own, ipv6)
+	a.Hosts = network.HostsFile(r.Config.Hostname, r.Config.Domainname, n.extraHosts(r.Host), own, ipv6)
 	host, err := network.ReadResolvConf("/etc/resolv.conf")
 	if err != nil {
 		return a, err
@@ -131,7 +184,14 @@ func (n networks) Attach(ctx context.Context, r engine.NetworkRequest, ns *os.Fi
 }
 
 // Detach implements engine.Networks.
-func (n networks) Detach(ctx context.Context, id engine.ID) error { return n.Release(ctx, string(id)) }
+func (n networks) Detach(ctx context.Context, id engine.ID) error {
+	had := n.Of(string(id))
+	err := n.Release(ctx, string(id))
+	for i := range had {
+		n.publish("disconnect", &had[i])
+	}
+	return err
+}
 
 // Restore implements engine.Networks.
 func (n networks) Restore(ctx context.Context, running []engine.Connected) error {
@@ -161,22 +221,12 @@ func (n networks) Restore(ctx context.Context, running []engine.Connected) error
 	return n.Host.Restore(ctx, list)
 }
 
-// inOrder are the networks of a container: the one that published ports are on first.
+// inOrder are the networks of a container, the one that its mode names first: that is eth0.
 func inOrder(r engine.NetworkRequest) []string {
 	names := slices.Sorted(maps.Keys(r.Endpoints))
-	mode := string(r.Host.NetworkMode)
-	slices.SortStableFunc(names, func(a, b string) int {
-		pa, pb := r.Endpoints[a].GwPriority, r.Endpoints[b].GwPriority
-		switch {
-		case pa != pb:
-			return pb - pa
-		case a == mode:
-			return -1
-		case b == mode:
-			return 1
-		}
-		return 0
-	})
+	if i := slices.Index(names, string(r.Host.NetworkMode)); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, string(r.Host.NetworkMode))
+	}
 	return names
 }
 
@@ -247,14 +297,19 @@ func published(c *container.Config, h *container.HostConfig) (out []network.Port
 	return out, nil
 }
 
-// extraHosts are the container's --add-host. "host-gateway" is left out: the network says what it is.
-func extraHosts(h *container.HostConfig) (out []network.ExtraHost) {
+// extraHosts are the container's --add-host. "host-gateway" is the address of the default network's
+// bridge.
+func (n networks) extraHosts(h *container.HostConfig) (out []network.ExtraHost) {
 	for _, e := range h.ExtraHosts {
 		name, addr, ok := strings.Cut(e, "=")
 		if !ok {
 			name, addr, _ = strings.Cut(e, ":")
 		}
-		if a, err := netip.ParseAddr(strings.Trim(addr, "[]")); err == nil {
+		if addr == "host-gateway" {
+			for _, a := range n.HostGateway() {
+				out = append(out, network.ExtraHost{Name: name, Addr: a})
+			}
+		} else if a, err := netip.ParseAddr(strings.Trim(addr, "[]")); err == nil {
 			out = append(out, network.ExtraHost{Name: name, Addr: a})
 		}
 	}

@@ -110,7 +110,7 @@ func (h *Host) register(b *sandbox, req EndpointRequest) (*state, *Endpoint, err
 	if _, err := endpointSysctls(e); err != nil {
 		return nil, nil, err
 	}
-	if err := s.lease(e, req.IPv4, req.IPv6); err != nil {
+	if err := s.lease(e, [2]netip.Addr{req.IPv4, req.IPv6}, [2]netip.Addr{req.Had4, req.Had6}); err != nil {
 		return nil, nil, err
 	}
 	if len(req.MAC) > 0 {
@@ -193,9 +193,9 @@ func (b *sandbox) deviceName(s *state, want string) (string, error) {
 	}
 }
 
-// lease takes an endpoint's addresses.
-func (s *state) lease(e *Endpoint, want4, want6 netip.Addr) error {
-	take := func(l *leases, want netip.Addr, f string) (netip.Prefix, error) {
+// lease takes an endpoint's addresses: those it wants, else those it had if they are free, else any.
+func (s *state) lease(e *Endpoint, want, had [2]netip.Addr) error {
+	take := func(l *leases, want, had netip.Addr, f string) (netip.Prefix, error) {
 		if l == nil {
 			if want.IsValid() {
 				return netip.Prefix{}, invalid("invalid config for network %s: user specified IP address is supported only when connecting to networks with user configured subnets: the network has no %s", s.Name, f)
@@ -208,17 +208,17 @@ func (s *state) lease(e *Endpoint, want4, want6 netip.Addr) error {
 				return netip.Prefix{}, invalid("invalid config for network %s: invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets", s.Name)
 			}
 			err = l.claim(want, e.ID)
-		} else {
+		} else if want = had; !l.again(had, e.ID) {
 			want, err = l.take(e.ID)
 		}
 		return netip.PrefixFrom(want, l.subnet.Prefix.Bits()), err
 	}
 	var err error
-	if e.IPv4, err = take(s.v4, want4, "IPv4"); err != nil {
+	if e.IPv4, err = take(s.v4, want[0], had[0], "IPv4"); err != nil {
 		e.IPv4 = netip.Prefix{}
 		return err
 	}
-	if e.IPv6, err = take(s.v6, want6, "IPv6"); err != nil {
+	if e.IPv6, err = take(s.v6, want[1], had[1], "IPv6"); err != nil {
 		e.IPv6 = netip.Prefix{}
 		s.release(e)
 		return err

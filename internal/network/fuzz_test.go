@@ -71,7 +71,7 @@ func FuzzNetworkOptions(f *testing.F) {
 			t.Fatalf("bridge %q", s.Bridge)
 		}
 		e := &Endpoint{ID: strings.Repeat("e", 64)}
-		if s.lease(e, netip.Addr{}, netip.Addr{}) == nil {
+		if s.lease(e, [2]netip.Addr{}, [2]netip.Addr{}) == nil {
 			for _, a := range []netip.Prefix{e.IPv4, e.IPv6} {
 				if a.IsValid() && (a.Addr() == e.Gateway4 || a.Addr() == e.Gateway6) {
 					t.Fatalf("the gateway's address %s was given out", a)

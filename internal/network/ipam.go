@@ -162,6 +162,36 @@ func (l *leases) claim(a netip.Addr, who string) error {
 	return nil
 }
 
+// again gives an address once more to who had it, if it is free and of those that are given out.
+func (l *leases) again(a netip.Addr, who string) bool {
+	if !a.IsValid() || a.Compare(l.from) < 0 || a.Compare(l.to) > 0 || l.taken[a] != "" {
+		return false
+	}
+	l.taken[a] = who
+	return true
+}
+
+// use counts the addresses.
+func (l *leases) use() (u Use) {
+	u.Taken = uint64(len(l.taken))
+	inside := uint64(0)
+	for a := range l.taken {
+		if a.Compare(l.from) >= 0 && a.Compare(l.to) <= 0 {
+			inside++
+		}
+	}
+	r := l.subnet.Prefix
+	if l.subnet.Range.IsValid() {
+		r = l.subnet.Range
+	}
+	all := ^uint64(0)
+	if n := r.Addr().BitLen() - r.Bits(); n < 64 {
+		all = 1 << n
+	}
+	u.Free = all - inside
+	return u
+}
+
 func owner(by string) string {
 	if len(by) == 64 {
 		return "endpoint " + by[:12] + "'s"

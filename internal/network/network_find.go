@@ -95,6 +95,44 @@ func (h *Host) Endpoints(id string) []Endpoint {
 	return list
 }
 
+// Of are the endpoints of a container, in the order in which they were attached.
+func (h *Host) Of(container string) []Endpoint {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.boxes[container]
+	if b == nil {
+		return nil
+	}
+	list := make([]Endpoint, 0, len(b.endpoints))
+	for _, e := range b.endpoints {
+		list = append(list, *e)
+	}
+	return list
+}
+
+// Use is how full a subnet is.
+type Use struct {
+	Taken uint64 // addresses that are in use or kept back
+	Free  uint64 // addresses that an endpoint can still get without asking for one
+}
+
+// Usage says how full the subnets of a network are. Numbers end at the largest there is.
+func (h *Host) Usage(id string) map[netip.Prefix]Use {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.networks[id]
+	if s == nil {
+		return nil
+	}
+	out := make(map[netip.Prefix]Use)
+	for _, l := range []*leases{s.v4, s.v6} {
+		if l != nil {
+			out[l.subnet.Prefix] = l.use()
+		}
+	}
+	return out
+}
+
 // Remove removes a network that no container is in.
 func (h *Host) Remove(ctx context.Context, term string) (*Network, error) {
 	h.mu.Lock()

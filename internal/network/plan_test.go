@@ -47,7 +47,7 @@ func sample(t *testing.T) (*firewall, *state, *Endpoint) {
 		t.Fatal(err)
 	}
 	e.ID, e.HostInterface, e.MAC, e.Interface = strings.Repeat("e", 64), "hv00eeeeeeeeeee", "02:42:ac:12:00:02", "eth0"
-	if err := s.lease(e, netip.Addr{}, netip.Addr{}); err != nil {
+	if err := s.lease(e, [2]netip.Addr{}, [2]netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
 	e.Bindings = []Binding{

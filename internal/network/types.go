@@ -86,6 +86,7 @@ type EndpointRequest struct {
 	Links     []Link   // names of other containers, for this one only
 
 	IPv4, IPv6 netip.Addr       // invalid: from the pool
+	Had4, Had6 netip.Addr       // what the container had when it last ran: taken again when it is free
 	LinkLocal  []netip.Addr     // further addresses of the device
 	MAC        net.HardwareAddr // nil: from the address
 	Interface  string           // in the container; "" for the next free ethN

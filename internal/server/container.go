@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/hull-dev/hull/internal/engine"
 	"github.com/hull-dev/hull/internal/image"
@@ -27,6 +28,9 @@ type Containers interface {
 	Unpause(ctx context.Context, name string) error
 	Rename(ctx context.Context, name, to string) error
 	Update(ctx context.Context, name string, u container.UpdateConfig) ([]string, error)
+	Publish(ctx context.Context, name string, add, remove network.PortMap) error
+	Connect(ctx context.Context, nw, name string, ep *network.EndpointSettings) error
+	Disconnect(ctx context.Context, nw, name string) error
 	Remove(ctx context.Context, name string, o engine.RemoveOptions) error
 	Prune(ctx context.Context, o engine.PruneOptions) ([]engine.ID, int64, error)
 	Wait(ctx context.Context, name string, cond engine.WaitCondition) (<-chan engine.Exit, error)

@@ -2,11 +2,13 @@ package server
 
 import (
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/hull-dev/hull/internal/engine"
 )
@@ -64,17 +66,33 @@ func (s *Server) containerRename(w http.ResponseWriter, r *request, name string)
 	return done(w, s.containers.Rename(r.Context(), name, r.FormValue("name")))
 }
 
+// updateBody is container.UpdateConfig with what Docker has not: published ports are changed while the
+// container runs. A port of PublishRemove without bindings loses all.
+type updateBody struct {
+	container.UpdateConfig
+	PublishAdd    network.PortMap
+	PublishRemove network.PortMap
+}
+
 func (s *Server) containerUpdate(w http.ResponseWriter, r *request, name string) error {
-	var u container.UpdateConfig
+	var u updateBody
 	if err := r.body(&u, false); err != nil {
 		return err
 	}
 	if !r.since(40) {
 		u.PidsLimit = nil
 	}
-	warnings, err := s.containers.Update(r.Context(), name, u)
-	if err != nil {
-		return err
+	var warnings []string
+	if publish := len(u.PublishAdd)+len(u.PublishRemove) > 0; !publish || !reflect.DeepEqual(u.UpdateConfig, container.UpdateConfig{}) {
+		var err error
+		if warnings, err = s.containers.Update(r.Context(), name, u.UpdateConfig); err != nil {
+			return err
+		}
+	}
+	if len(u.PublishAdd)+len(u.PublishRemove) > 0 {
+		if err := s.containers.Publish(r.Context(), name, u.PublishAdd, u.PublishRemove); err != nil {
+			return err
+		}
 	}
 	if warnings == nil {
 		warnings = []string{}

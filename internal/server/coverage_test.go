@@ -175,7 +175,7 @@ func probeFields(t *testing.T, all []probe) map[string]map[string]bool {
 	out := make(map[string]map[string]bool)
 	for _, p := range all {
 		f, w := richFake(), httptest.NewRecorder()
-		New(f, nobody{}, novolumes{}, &f.bus, Facts{Version: "1", Commit: "c", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), p.method, p.ask, strings.NewReader(p.body)))
+		New(f, nobody{}, novolumes{}, nil, &f.bus, Facts{Version: "1", Commit: "c", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), p.method, p.ask, strings.NewReader(p.body)))
 		var v any
 		if err := json.Unmarshal(w.Body.Bytes(), &v); w.Code != http.StatusOK || err != nil {
 			t.Errorf("%s %s: %d %s", p.method, p.ask, w.Code, w.Body)

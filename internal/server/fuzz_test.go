@@ -100,7 +100,7 @@ func FuzzRequest(f *testing.F) {
 		}).WithContext(ended)
 		w := httptest.NewRecorder()
 		store := &willing{}
-		New(store, nobody{}, novolumes{}, &store.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+		New(store, nobody{}, novolumes{}, nil, &store.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 		if w.Code < 200 || w.Code > 599 {
 			t.Fatalf("status %d", w.Code)
 		}

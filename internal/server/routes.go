@@ -68,6 +68,9 @@ func (s *Server) route(r *request) handler {
 	if h := s.volumeRoute(r); h != nil {
 		return h
 	}
+	if h := s.networkRoute(r); h != nil {
+		return h
+	}
 	return s.notThere
 }
 
@@ -113,7 +116,7 @@ func (s *Server) notThere(_ http.ResponseWriter, r *request) error {
 		return errdefs.ErrNotFound.WithMessage("No such " + kind + ": " + strings.TrimSuffix(rest, "/json"))
 	}
 	switch first {
-	case "containers", "exec", "networks", "build", "session", "grpc",
+	case "containers", "exec", "build", "session", "grpc",
 		"plugins", "swarm", "nodes", "services", "tasks", "secrets", "configs":
 		return errdefs.ErrNotImplemented.WithMessage("/" + first + " is not there yet")
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/system"
@@ -61,6 +62,7 @@ type Facts struct {
 	Mirrors     []string    // of docker.io
 	Insecure    []string    // registries, by host or network
 	Info        system.Info // what /info says of the host and the settings
+	Since       time.Time   // when the data root was made
 }
 
 // Server is the handler of the API.
@@ -68,14 +70,15 @@ type Server struct {
 	images     Images
 	containers Containers
 	volumes    Volumes
+	networks   Networks // nil: there are none here
 	bus        *events.Bus
 	facts      Facts
 	log        *slog.Logger
 }
 
 // New makes the handler. bus is where all parts of the engine say what happened.
-func New(images Images, containers Containers, volumes Volumes, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
-	return &Server{images: images, containers: containers, volumes: volumes, bus: bus, facts: facts, log: log}
+func New(images Images, containers Containers, volumes Volumes, networks Networks, bus *events.Bus, facts Facts, log *slog.Logger) *Server {
+	return &Server{images: images, containers: containers, volumes: volumes, networks: networks, bus: bus, facts: facts, log: log}
 }
 
 // request is one request, with what is left of its path after the version.

@@ -116,7 +116,7 @@ func ask(t *testing.T, f *fake, method, target string, header http.Header) (int,
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	New(f, nobody{}, novolumes{}, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	New(f, nobody{}, novolumes{}, nil, &f.bus, Facts{Version: "1", Snapshotter: "fake"}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestVersions(t *testing.T) {
 		{"/v2.0/_ping", `{"message":"page not found"}`, 404},
 		{"/v1.40", `{"message":"page not found"}`, 404},
 		{"/", `{"message":"page not found"}`, 404},
-		{"/networks/create", `{"message":"/networks is not there yet"}`, 501},
+		{"/nodes/create", `{"message":"/nodes is not there yet"}`, 501},
 		{"/v1.41/containers/x/json", `{"message":"No such container: x"}`, 404},
 		{"/images/search", `{"message":"hulld does not search registries: the distribution specification has no search"}`, 501},
 	} {
