@@ -10,7 +10,7 @@ import (
 )
 
 // applets of busybox that the image has.
-const applets = "sh true false cat echo ls sleep ps id env seq kill touch mkdir rm mount hostname date wc head tail stat dd chmod stty printenv pwd trap yes grep"
+const applets = "sh true false cat echo ls sleep ps id env seq kill touch mkdir rm mount hostname date wc head tail stat dd chmod stty printenv pwd trap yes grep tr"
 
 // rootfs is a tar of busybox-static.
 func rootfs(t *testing.T) []byte {

@@ -70,7 +70,9 @@ func newBench(o options) (_ *bench, err error) {
 				return nil, err
 			}
 		default:
-			e = podman(d)
+			if e, err = podman(d); err != nil {
+				return nil, err
+			}
 		}
 		b.engines = append(b.engines, e)
 		if err := e.start(image); err != nil {

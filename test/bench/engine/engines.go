@@ -18,6 +18,7 @@ type engine struct {
 	name   string
 	dir    string   // <dir>/disk is a new ext4
 	client []string // the command line's first words
+	env    []string // of the client, besides this process's
 	serve  []string // of the daemon; nil for none
 	socket string
 	daemon *exec.Cmd
@@ -49,9 +50,12 @@ func docker(dir string) (*engine, error) {
 		serve: []string{find("dockerd"), "--config-file", config}}, os.WriteFile(config, []byte(text), 0o600)
 }
 
-func podman(dir string) *engine {
-	return &engine{name: "podman", dir: dir, client: []string{find("podman"), "--root", filepath.Join(dir, "disk", "data"), "--runroot", filepath.Join(dir, "run"),
-		"--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}}
+// podman raises the limits of open files to what a host without CAP_SYS_RESOURCE does not allow.
+func podman(dir string) (*engine, error) {
+	config := filepath.Join(dir, "containers.conf")
+	text := "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n"
+	return &engine{name: "podman", dir: dir, env: []string{"CONTAINERS_CONF=" + config}, client: []string{find("podman"), "--root", filepath.Join(dir, "disk", "data"), "--runroot", filepath.Join(dir, "run"),
+		"--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}}, os.WriteFile(config, []byte(text), 0o600)
 }
 
 // find is the path of a program, "" when it is not installed.
@@ -97,7 +101,7 @@ func (e *engine) start(image []byte) error {
 		}
 	}
 	cmd := exec.Command(e.client[0], append(e.client[1:], "import", "-", "busybox")...)
-	cmd.Stdin = bytes.NewReader(image)
+	cmd.Stdin, cmd.Env = bytes.NewReader(image), append(os.Environ(), e.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: importing the image: %w: %s%s", e.name, err, out, e.log())
 	}
@@ -132,7 +136,7 @@ func (e *engine) log() string {
 func (e *engine) run(args ...string) (string, sample, error) {
 	cmd := exec.Command(e.client[0], append(e.client[1:len(e.client):len(e.client)], args...)...)
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &errs, append(os.Environ(), e.env...)
 	begun := time.Now()
 	err := cmd.Run()
 	s := sample{wall: time.Since(begun)}
