@@ -33,6 +33,12 @@ type containers struct {
 	networks server.Networks // nil: none
 	info     types.Info
 	closeAll func() error
+
+	// What the builder shares with the engine. host is nil when there are no networks.
+	launcher *shim.Launcher
+	host     *network.Host
+	facts    *spec.Facts
+	log      *slog.Logger
 }
 
 // openEngine opens the containers. keel is the runtime's path.
@@ -89,7 +95,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 	if host != nil {
 		ofServer = host
 	}
-	return &containers{e, ofServer, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }}, nil
+	return &containers{e, ofServer, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }, launcher, host, facts, log}, nil
 }
 
 // openNetworks opens the networks. A host that cannot have any runs containers without.
