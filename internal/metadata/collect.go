@@ -72,17 +72,6 @@ func (s *Store) sweep(ctx context.Context) error {
 	return s.collectNow(ctx)
 }
 
-// deleting is the content store on disk, with a point before each blob that goes.
-type deleting struct {
-	content.Store
-	at func(point string)
-}
-
-func (d deleting) Delete(ctx context.Context, blob digest.Digest) error {
-	d.at("collect.blob")
-	return d.Store.Delete(ctx, blob)
-}
-
 // sweepKey is of a snapshot that exists for a moment.
 const sweepKey = "sweep"
 

@@ -1,11 +1,14 @@
 package metadata
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
 )
 
 // TestHalfMadeIngest: one that a killed process had begun to make, and that a lease keeps, can be listed and written again.
@@ -43,5 +46,51 @@ func TestHalfMadeIngest(t *testing.T) {
 	}
 	if err := w.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// full is a content store on a full disk: a writer fails after its directory and an empty file were made.
+type full struct {
+	content.Store
+	dir string
+}
+
+func (f full) Writer(_ context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	var o content.WriterOpts
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
+		}
+	}
+	path := filepath.Join(f.dir, "ingest", digest.FromString(o.Ref).Encoded())
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(path, "ref"), nil, 0o600); err != nil {
+		return nil, err
+	}
+	return nil, &os.PathError{Op: "write", Path: path, Err: syscall.ENOSPC}
+}
+
+// TestWriterFails: a writer that could not be made leaves nothing, and one that is being made is no fault of the others.
+func TestWriterFails(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	root := filepath.Join(dir, "content")
+	d := diskStore{full{s.disk.Store, root}, root, func(string) {}}
+	if _, err := d.Writer(t.Context(), content.WithRef("x")); err == nil {
+		t.Error("a writer on a full disk")
+	}
+	if left, err := ingests(root); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "ingest", "being-made"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Collect(t.Context()); err != nil {
+		t.Errorf("collect: %v", err)
+	}
+	if left, err := s.Orphans(t.Context(), false); err != nil || len(left) > 0 {
+		t.Errorf("orphans %v, %v", left, err)
 	}
 }

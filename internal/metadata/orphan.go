@@ -27,8 +27,8 @@ func (s *Store) Orphans(ctx context.Context, remove bool) (found []string, err e
 	if err != nil {
 		return found, fmt.Errorf("comparing blobs: %w", err)
 	}
-	onDisk, err := s.disk.ListStatuses(ctx)
-	if err != nil {
+	var onDisk []string
+	if err := s.disk.WalkStatusRefs(ctx, func(ref string) error { onDisk = append(onDisk, ref); return nil }); err != nil {
 		return found, fmt.Errorf("listing ingests on disk: %w", err)
 	}
 	inDB, err := known.ListStatuses(ctx)
