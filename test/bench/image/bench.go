@@ -281,8 +281,7 @@ func clearMounts(dir string) {
 // notes are what the reader of the table must know.
 func (b *bench) notes() string {
 	out := "sync: what syncfs(2) takes after the command; written: to the device, sync included; peak: largest resident set of the daemon (podman: of the command).\n" +
-		"The machine may have had other work: ratios of interleaved rounds hold, times do not.\n" +
-		"hulld has no containers yet: the row \"second container\" has its peers only.\n"
+		"The machine may have had other work: ratios of interleaved rounds hold, times do not.\n"
 	for _, s := range scenarios {
 		for _, name := range s.not {
 			out += name + " is left out of " + s.name + ": it takes minutes to prepare\n"

@@ -86,7 +86,7 @@ func hulld(bin string) *engine {
 		},
 		verbs: map[string][]string{
 			verbPull: {"pull", "-q", "1"}, verbPush: {"push", "-q", "1"}, verbTag: {"tag", "1", "2"}, verbLoad: {"load", "-q", "-i", "1"},
-			verbSave: {"save", "-o", "1", "2"}, verbImport: {"import", "1", "2"}, verbImages: {"images"},
+			verbSave: {"save", "-o", "1", "2"}, verbImport: {"import", "1", "2"}, verbImages: {"images"}, verbCreate: {"create", "--network", "none", "1"},
 		},
 	}
 }
