@@ -65,7 +65,7 @@ func verdict(st step, mine, peer time.Duration) string {
 }
 
 // peakGoal is what hulld's resident set may be in any case, in bytes.
-const peakGoal = 120 << 20
+const peakGoal = 120e6
 
 func (b *bench) table() resultTable {
 	var out resultTable
