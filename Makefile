@@ -28,7 +28,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
+.PHONY: help networks build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
 	bench-runtime bench-attach bench-image cover check demo ledgers install clean
 
 help: ## print this list
@@ -113,6 +113,9 @@ bench-image: build ## hulld, docker, podman and ctr: pull, push, load side by si
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...
 	@$(GO) tool cover -func=.cache/cover.out | sort -k3 -n | tail -40
+
+networks: build ## names, isolation, published ports, flushed rules, hulld killed: in network namespaces (root)
+	HULL_TEST_NETWORKS=1 HULL_BIN=$(abspath $(BIN)) CGO_ENABLED=0 $(GO) test -count=1 ./test/networks
 
 demo: build ## nginx from Debian's packages in a container answers on a published port
 	test/demo.sh $(BIN)
