@@ -29,7 +29,7 @@ ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
 .PHONY: help networks build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
-	bench-runtime bench-attach bench-image cover check demo ledgers install clean
+	bench-runtime bench-attach bench-image bench-engine cover check demo ledgers install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +74,7 @@ engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
 	HULL_TEST_ENGINES=1 HULL_TEST_RUNTIME=$(RUNTIME) $(GO) test -count=1 -timeout 15m -v ./test/engines
 
-check: build lint test test-root conformance engines images cli ## all the checks that CI runs
+check: build lint test test-root conformance engines images cli networks ## all the checks that CI runs
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt -w $$out"; exit 1; }
@@ -109,6 +109,9 @@ bench-attach: ## what it takes to connect a container: 1 and 500 present, 1,000 
 
 bench-image: build ## hulld, docker, podman and ctr: pull, push, load side by side, with goals (BENCHFLAGS=-quick for a look)
 	$(GO) run ./test/bench/image -bin $(BIN) $(BENCHFLAGS)
+
+bench-engine: build ## hull, docker and podman: run, exec, stop, ps, memory side by side, with goals (BENCHFLAGS=-short)
+	$(GO) run ./test/bench/engine -bin $(BIN) $(BENCHFLAGS)
 
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...

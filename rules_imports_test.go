@@ -32,7 +32,7 @@ var layers = []struct {
 	{"internal/volume", []string{"internal/snapshot", "internal/unpack", "internal/linux"}},
 	{"internal/spec", []string{"internal/ocispec"}},
 	{"internal/network", nil},
-	{"internal/shim/serve", []string{"internal/shim", "internal/ociruntime", "internal/logfile", "internal/cgroup", "internal/ocispec", "internal/sigpipe"}},
+	{"internal/shim/serve", []string{"internal/shim", "internal/ociruntime", "internal/logfile", "internal/cgroup", "internal/ocispec", "internal/sigpipe", "internal/linux"}},
 	{"internal/shim", []string{"internal/logfile"}}, // hulld's end of the protocol: no runtime in it
 	{"internal/logfile", nil},
 	{"internal/ociruntime", []string{"internal/netlink", "internal/resctrl", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/sigpipe"}},

@@ -91,7 +91,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ *CreateResult, 
 	if err := e.opts.Roots.Make(ctx, c.base, v.Dir); err != nil {
 		return nil, fmt.Errorf("making the writable layer of container %s: %w", v.Name, err)
 	}
-	e.at("create.layer")
+	e.at("container.create.layer")
 	if err := c.prepareMounts(ctx, &undo); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ *CreateResult, 
 	if err := writeConfig(v.Dir, v); err != nil {
 		return nil, err
 	}
-	e.at("create.recorded")
+	e.at("container.create.recorded")
 	e.names.add(c)
 	if !v.AutoRemove() {
 		e.trash.sync(v.Dir)
@@ -118,7 +118,7 @@ func (e *Engine) makeDir(v *View, undo *undo) error {
 			e.log.Warn("removing what a failed create left; the next start sweeps it", "container", v.ID, "error", err)
 		}
 	})
-	e.at("create.dir")
+	e.at("container.create.dir")
 	if err := os.Mkdir(v.LogDir(), 0o700); err != nil {
 		return fmt.Errorf("making the directory of the log: %w", err)
 	}

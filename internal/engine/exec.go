@@ -218,7 +218,7 @@ func (x *execution) start(ctx context.Context, cfg ExecConfig, detach bool, size
 		}
 		return nil, err
 	}
-	e.at("exec.started")
+	e.at("container.exec.started")
 	e.execs.mu.Lock()
 	x.Pid = pid
 	e.execs.mu.Unlock()

@@ -91,7 +91,7 @@ func (c *Container) exited(exit shim.Exit) {
 		}
 	})
 	c.releaseMounts()
-	c.e.at("exit.recorded")
+	c.e.at("container.exit.recorded")
 	c.publish("die", map[string]string{"exitCode": fmt.Sprint(exit.Code), "execDuration": fmt.Sprint(int(ran.Seconds()))})
 	if again {
 		c.policy.after(c, delay)

@@ -72,7 +72,7 @@ func (c *Container) remove(volumes bool) error {
 		c.wake(Exit{Code: v.State.ExitCode, Err: err.Error()}, WaitRemoved)
 		return fmt.Errorf("removing container %s: %w", v.Name, err)
 	}
-	c.e.at("remove.renamed")
+	c.e.at("container.remove.renamed")
 	c.gone = true
 	c.dropPending()
 	c.releaseMounts()

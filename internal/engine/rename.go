@@ -32,7 +32,7 @@ func (e *Engine) Rename(ctx context.Context, name, to string) error {
 			e.names.release(to, c.id)
 			return fmt.Errorf("renaming container %s: %w", old, err)
 		}
-		e.at("rename.recorded")
+		e.at("container.rename.recorded")
 		c.change(func(v *View) { v.Name = to })
 		e.names.release(old, c.id)
 		if !v.AutoRemove() {

@@ -152,19 +152,19 @@ func (c *Container) launch(ctx context.Context, reset func(v *View)) (err error)
 		return taskError("create", err)
 	}
 	undo.add(func() { c.endShim(s) })
-	c.e.at("start.shim")
+	c.e.at("container.start.shim")
 	s.Subscribe(func(ev shim.Event) { c.mail.post("taking note of an event", func() { c.event(s, ev) }) })
 
 	net, err := c.attachNetworks(ctx, s.Pid(), &undo)
 	if err != nil {
 		return err
 	}
-	c.e.at("start.network")
+	c.e.at("container.start.network")
 	c.openPending(ctx, s)
 	if err := s.Start(ctx); err != nil {
 		return taskError("start", err)
 	}
-	c.e.at("start.started")
+	c.e.at("container.start.started")
 	c.shim = s
 	c.save(func(v *View) {
 		reset(v)

@@ -182,7 +182,14 @@ func (r roots) Usage(ctx context.Context, dir string) (int64, error) {
 	return u.Size, err
 }
 
-func (r roots) Remove(dir string) error { return os.RemoveAll(dir) }
+func (r roots) Remove(dir string) error {
+	parent, err := openContainer(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return snapshot.RemoveTree(context.Background(), parent, filepath.Base(dir))
+}
 
 func (r roots) Changes(ctx context.Context, base, dir string, leaveOut map[string]bool, tell func(engine.Change) error) error {
 	d, err := openContainer(dir)

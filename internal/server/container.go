@@ -55,6 +55,7 @@ type Containers interface {
 	ExecReady(id string) (engine.Exec, error)
 	ExecStart(ctx context.Context, id string, detach bool, size *[2]uint) (engine.Stream, error)
 	ExecFind(id string) (engine.Exec, error)
+	ExecWait(ctx context.Context, id string) (engine.Exec, error)
 	ExecResize(ctx context.Context, id string, width, height uint16) error
 }
 

@@ -23,7 +23,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 	var a *engine.Attachment
 	if stream {
 		// Before the answer: who reads it may start the container, and misses nothing.
-		if a, err = s.containers.Attach(r.Context(), name, want); err != nil {
+		if a, err = s.containers.Attach(r.afterHijack(), name, want); err != nil {
 			return err
 		}
 	}
@@ -32,13 +32,14 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(r.afterHijack())
 	defer cancel()
 	if logs {
 		opts := logOptions{stdout: want.Stdout, stderr: want.Stderr, q: engine.LogQuery{Tail: -1}}
 		_ = s.containers.Logs(ctx, name, opts.q, func(e engine.LogEntry) error { return opts.write(conn, e, v.Config.Tty) })
 	}
 	if a == nil {
+		conn.refuse()
 		return nil
 	}
 	// While it waits for the start, a client that leaves is noticed.
@@ -51,12 +52,13 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request, name string)
 	st, err := a.Stream(ctx)
 	close(started)
 	if err != nil {
+		conn.refuse()
 		return nil //nolint:nilerr // the container was removed, or the client left: the stream ends
 	}
 	if !v.Config.Tty {
 		keys = nil
 	}
-	conn.pump(st, want.Stdin, v.Config.Tty, keys)
+	conn.pump(st, want.Stdin, v.Config.Tty, keys, nil)
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (s *Server) containerAttachWS(w http.ResponseWriter, r *request, name strin
 	websocket.Server{Handler: func(conn *websocket.Conn) {
 		defer conn.Close()
 		conn.PayloadType = websocket.BinaryFrame
-		ctx, cancel := context.WithCancel(r.Context())
+		ctx, cancel := context.WithCancel(r.afterHijack())
 		defer cancel()
 		if r.flag("logs") {
 			opts := logOptions{stdout: want.Stdout, stderr: want.Stderr, q: engine.LogQuery{Tail: -1}}

@@ -1,12 +1,17 @@
 package server
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/hull-dev/hull/internal/engine"
 )
+
+// exitTime is how long the end of an exec process may come after that of its output.
+const exitTime = 2 * time.Second
 
 func (s *Server) execCreate(w http.ResponseWriter, r *request, name string) error {
 	var b container.ExecCreateRequest
@@ -52,12 +57,13 @@ func (s *Server) execStart(w http.ResponseWriter, r *request, id string) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	ctx := r.afterHijack()
 	conn, err := hijack(w, r, r.streamType(ex.Config.TTY))
 	if err != nil || conn == nil {
 		return err
 	}
 	defer conn.Close()
-	st, err := s.containers.ExecStart(r.Context(), id, false, b.ConsoleSize)
+	st, err := s.containers.ExecStart(ctx, id, false, b.ConsoleSize)
 	if err != nil {
 		s.log.Debug("an exec process did not start", "exec", id, "error", err)
 		// The status is sent: the error goes where output would.
@@ -67,16 +73,23 @@ func (s *Server) execStart(w http.ResponseWriter, r *request, id string) error {
 			text = append(head[:], text...)
 		}
 		_, _ = conn.Write(text)
+		conn.refuse()
 		return nil
 	}
 	if st == nil {
+		conn.refuse()
 		return nil
 	}
 	var keys []byte
 	if ex.Config.TTY {
 		keys, _ = detachKeys(ex.Config.DetachKeys) // checked at creation
 	}
-	conn.pump(st, ex.Config.Stdin, ex.Config.TTY, keys)
+	// A client asks for the exit code when the output has ended: by then it is known.
+	conn.pump(st, ex.Config.Stdin, ex.Config.TTY, keys, func() {
+		ctx, cancel := context.WithTimeout(ctx, exitTime)
+		defer cancel()
+		_, _ = s.containers.ExecWait(ctx, id) // one that closed its output and goes on is left alone
+	})
 	return nil
 }
 

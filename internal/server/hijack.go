@@ -2,13 +2,16 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +37,10 @@ type hijacked struct {
 	net.Conn
 	in *bufio.Reader // has what the server read ahead
 }
+
+// afterHijack is the context for what is done over a connection that is taken over. The request's own
+// ends when the client ends its input, which Docker's does at once when it has none.
+func (r *request) afterHijack() context.Context { return context.WithoutCancel(r.Context()) }
 
 // hijack takes the connection over. The client is told in one of two ways: 101, when it asked for an
 // upgrade, or 200.
@@ -87,10 +94,31 @@ func copyOut(w io.Writer, s engine.Stream, tty bool) error {
 	}
 }
 
-// pump connects a client with a process until the output ends or the client leaves.
-func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
+// lingerTime is how long a client that was told everything may take to leave.
+const lingerTime = 2 * time.Second
+
+// end tells the client that there is no more, and takes what it still sends: closing a socket with
+// unread bytes in it would be an error to the client.
+func (h *hijacked) end() {
+	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // it may be gone
+	}
+	_ = h.SetReadDeadline(time.Now().Add(lingerTime))
+}
+
+// refuse ends a connection of which nobody read the input.
+func (h *hijacked) refuse() {
+	h.end()
+	_, _ = io.Copy(io.Discard, h.in)
+}
+
+// pump connects a client with a process until the output ends or the client leaves. last, if not nil, is
+// called before the client is told of the end.
+func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte, last func()) {
 	defer s.Close()
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		if stdin {
 			err := copyIn(s, h.in, keys)
 			if err == errDetach { //nolint:errorlint // ours
@@ -105,7 +133,12 @@ func (h *hijacked) pump(s engine.Stream, stdin, tty bool, keys []byte) {
 			s.Close()
 		}
 	}()
-	_ = copyOut(h, s, tty) // one of the two is gone: that is the end
+	if err := copyOut(h, s, tty); errors.Is(err, io.EOF) && last != nil {
+		last()
+	}
+	s.Close()
+	h.end()
+	<-read
 }
 
 // gone waits until the peer has closed both ways, and says so; a peer that only ended its input (as

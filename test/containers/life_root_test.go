@@ -109,6 +109,13 @@ func TestRootStreams(t *testing.T) {
 		t.Errorf("%d bytes of 3000000 come", len(r.out))
 	}
 	d.ok(t, "run", "-d", "--network", "none", "--name", "long", "busybox", "sleep", "1000")
+	// Input that nobody reads is no error.
+	if r := run(big, "-i", "busybox", "true"); r.code != 0 || r.err != "" {
+		t.Errorf("a program that reads nothing: %+v", r)
+	}
+	if r := d.feed([]byte(big), "exec", "-i", "long", "nosuchprogram"); r.code != 127 || strings.Contains(r.err, "reset") {
+		t.Errorf("an exec that fails: %+v", r)
+	}
 	if r := d.feed([]byte(big), "exec", "-i", "long", "cat"); r.out != big {
 		t.Errorf("exec cat gives %d bytes of %d back: %s", len(r.out), len(big), r.err)
 	}
@@ -172,16 +179,16 @@ func TestRootKilledAnywhere(t *testing.T) {
 		op    []string
 		gone  bool // what was asked for is not there after
 	}{
-		{"create.dir:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
-		{"create.layer:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
-		{"create.recorded:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.shim:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.network:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"start.started:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
-		{"exec.started:1", []string{"exec", "keeps", "sleep", "1"}, false},
-		{"exit.recorded:1", []string{"stop", "-t", "1", "other"}, false},
-		{"remove.renamed:1", []string{"rm", "-f", "other"}, false},
-		{"rename.recorded:1", []string{"rename", "other", "another"}, false},
+		{"container.create.dir:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
+		{"container.create.layer:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, true},
+		{"container.create.recorded:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.shim:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.network:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.start.started:1", []string{"run", "-d", "--network", "none", "--name", "x1", "busybox", "sleep", "1000"}, false},
+		{"container.exec.started:1", []string{"exec", "keeps", "sleep", "1"}, false},
+		{"container.exit.recorded:1", []string{"stop", "-t", "1", "other"}, false},
+		{"container.remove.renamed:1", []string{"rm", "-f", "other"}, false},
+		{"container.rename.recorded:1", []string{"rename", "other", "another"}, false},
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			dir := workDir(t, "killed")
@@ -211,7 +218,7 @@ func TestRootKilledAnywhere(t *testing.T) {
 					t.Errorf("after the kill: %+v", r)
 				}
 				soon(func() bool {
-					return !strings.Contains(d.do("inspect", "-f", "{{.State.Status}}", "x1").out, "running") || c.point == "start.started:1"
+					return !strings.Contains(d.do("inspect", "-f", "{{.State.Status}}", "x1").out, "running") || c.point == "container.start.started:1"
 				})
 				if r.code == 0 {
 					d.ok(t, "start", "x1")

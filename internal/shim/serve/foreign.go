@@ -51,7 +51,7 @@ func (f *foreign) run(std ociruntime.Stdio, words ...string) error {
 	log := f.file("log")
 	defer unix.Unlink(log)
 	var null, errs *os.File
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	null, err := openNull()
 	if err != nil {
 		return err
 	}
