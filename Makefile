@@ -28,7 +28,7 @@ PKGS     ?= ./...
 ROOTTESTS = ^TestRoot
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
+.PHONY: help networks build build-arm64 test test-root mutants conformance conformance-baseline engines images containers cli lint vet fuzz fuzz-list \
 	bench-runtime bench-attach bench-image bench-engine cover check demo ledgers install clean
 
 help: ## print this list
@@ -74,7 +74,7 @@ engines: ## real dockerd and podman with RUNTIME as their runtime
 	@[ "$(RUNTIME)" != "$(BIN)/keel" ] || $(MAKE) --no-print-directory build
 	HULL_TEST_ENGINES=1 HULL_TEST_RUNTIME=$(RUNTIME) $(GO) test -count=1 -timeout 15m -v ./test/engines
 
-check: build lint test test-root conformance engines images cli ## all the checks that CI runs
+check: build lint test test-root conformance engines images cli networks ## all the checks that CI runs
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt -w $$out"; exit 1; }
@@ -116,6 +116,9 @@ bench-engine: build ## hull, docker and podman: run, exec, stop, ps, memory side
 cover: ## unit test coverage, by function, the least covered first
 	CGO_ENABLED=0 $(GO) test -skip '$(ROOTTESTS)' -coverprofile=.cache/cover.out ./internal/... ./cmd/...
 	@$(GO) tool cover -func=.cache/cover.out | sort -k3 -n | tail -40
+
+networks: build ## names, isolation, published ports, flushed rules, hulld killed: in network namespaces (root)
+	HULL_TEST_NETWORKS=1 HULL_BIN=$(abspath $(BIN)) CGO_ENABLED=0 $(GO) test -count=1 ./test/networks
 
 demo: build ## nginx from Debian's packages in a container answers on a published port
 	test/demo.sh $(BIN)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -92,6 +93,9 @@ func (r *request) networkSettings(v *engine.View) any {
 	if nets == nil {
 		nets = map[string]*network.EndpointSettings{}
 	}
+	if !r.since(45) {
+		nets = withShortID(nets, v)
+	}
 	sandbox := ""
 	if v.Sandbox != "" {
 		sandbox = string(v.ID)
@@ -106,4 +110,21 @@ func (r *request) networkSettings(v *engine.View) any {
 		old.IPv6Gateway, old.GlobalIPv6Address, old.GlobalIPv6PrefixLen, old.MacAddress = ep.IPv6Gateway, ep.GlobalIPv6Address, ep.GlobalIPv6PrefixLen, ep.MacAddress
 	}
 	return old
+}
+
+// withShortID adds the names to the aliases that were among them before 1.45.
+func withShortID(nets map[string]*network.EndpointSettings, v *engine.View) map[string]*network.EndpointSettings {
+	out := make(map[string]*network.EndpointSettings, len(nets))
+	for name, ep := range nets {
+		if container.NetworkMode(name).IsUserDefined() {
+			ep = ep.Copy()
+			for _, alias := range []string{v.ID.Short(), v.Config.Hostname} {
+				if !slices.Contains(ep.Aliases, alias) {
+					ep.Aliases = append(ep.Aliases, alias)
+				}
+			}
+		}
+		out[name] = ep
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -141,6 +142,9 @@ func (s *server) create(req *wire.CreateBody, files []int) (reply []byte, err er
 	if err != nil {
 		return nil, err
 	}
+	// The packet is in the buffer that output is read into later, and the configuration keeps parts of the
+	// document: a container could otherwise print the filter that its next exec gets.
+	req.Config = bytes.Clone(req.Config)
 	config, err := ocispec.Decode(req.Config)
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
