@@ -9,8 +9,9 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// labelKeep marks leases that outlive the process that made them.
-const labelKeep = "hull/lease.keep"
+// LabelKeep marks leases that outlive the process that made them: those of KeepLease, and those that
+// others make with it through Leases.
+const LabelKeep = "hull/lease.keep"
 
 // releaseTime bounds the end of a lease whose operation was cancelled.
 const releaseTime = 10 * time.Second
@@ -41,7 +42,7 @@ func (s *Store) KeepLease(ctx context.Context, name string, life time.Duration) 
 		s.release(ctx, old[0])
 	}
 	l := leases.Lease{ID: name}
-	_, err = manager.Create(ctx, leases.WithID(name), leases.WithLabel(labelKeep, "1"), leases.WithExpiration(life))
+	_, err = manager.Create(ctx, leases.WithID(name), leases.WithLabel(LabelKeep, "1"), leases.WithExpiration(life))
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, nil, fmt.Errorf("making the lease %s: %w", name, err)
 	}
@@ -63,7 +64,7 @@ func (s *Store) endLeases(ctx context.Context) error {
 		return fmt.Errorf("listing leases: %w", err)
 	}
 	for _, l := range all {
-		if l.Labels[labelKeep] != "" {
+		if l.Labels[LabelKeep] != "" {
 			continue
 		}
 		if err := s.Leases().Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
