@@ -32,6 +32,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
+	httpsource "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
@@ -70,7 +71,13 @@ func (b *Builder) start() (_ *opened, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the worker: %w", err)
 	}
-	w := &builderWorker{Worker: bw, b: b, steps: opt.Executor.(*steps)}
+	w := &builderWorker{Worker: bw, b: b, steps: opt.Executor.(*steps), bodies: newBodies()}
+	web, err := httpsource.NewSource(httpsource.Opt{CacheAccessor: bw.CacheMgr, Transport: w.bodies})
+	if err != nil {
+		return nil, err
+	}
+	bw.SourceManager.Register(web) // in the place of one without request bodies
+	bw.HTTPSource = web
 	wc := &worker.Controller{}
 	if err := wc.Add(w); err != nil {
 		return nil, err

@@ -27,8 +27,9 @@ import (
 // Hull's image store.
 type builderWorker struct {
 	*base.Worker
-	b     *Builder
-	steps *steps
+	b      *Builder
+	steps  *steps
+	bodies *bodies
 }
 
 // Exporter implements worker.Worker. "moby" is what docker's command line asks dockerd for.
