@@ -148,17 +148,17 @@ func (b *Builder) workerOptions(dir, mounts string) (o base.WorkerOpt, err error
 		Labels: map[string]string{
 			wlabel.Executor: "hull", wlabel.Snapshotter: b.c.Snapshotter, wlabel.Hostname: host, wlabel.Network: "hull",
 		},
-		Platforms:        []ocispec.Platform{own},
-		GCPolicy:         policy(dir),
-		BuildkitVersion:  client.BuildkitVersion{Package: "github.com/moby/buildkit", Version: buildkitVersion(), Revision: b.c.Version},
-		Executor:         newSteps(b),
-		Snapshotter:      containerdsnapshot.NewSnapshotter(b.c.Snapshotter, b.c.Store.Snapshotter(b.c.Snapshotter), ns, nil),
-		ContentStore:     cs,
-		Applier:          apply.NewFileSystemApplier(cs),
-		Differ:           walking.NewWalkingDiff(cs),
-		ImageStore:       names{b.c.Store},
-		RegistryHosts:    b.c.RegistryHosts,
-		LeaseManager:     lm,
+		Platforms:       []ocispec.Platform{own},
+		GCPolicy:        policy(dir),
+		BuildkitVersion: client.BuildkitVersion{Package: "github.com/moby/buildkit", Version: buildkitVersion(), Revision: b.c.Version},
+		Executor:        newSteps(b),
+		Snapshotter:     containerdsnapshot.NewSnapshotter(b.c.Snapshotter, b.c.Store.Snapshotter(b.c.Snapshotter), ns, nil),
+		ContentStore:    cs,
+		Applier:         apply.NewFileSystemApplier(cs),
+		Differ:          walking.NewWalkingDiff(cs),
+		ImageStore:      names{b.c.Store},
+		RegistryHosts:   b.c.RegistryHosts,
+		LeaseManager:    lm,
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
 			b.c.Store.Schedule()
 			return nil, nil

@@ -31,6 +31,12 @@ type containers struct {
 	*engine.Engine
 	info     types.Info
 	closeAll func() error
+
+	// What the builder shares with the engine. host is nil when there are no networks.
+	launcher *shim.Launcher
+	host     *network.Host
+	facts    *spec.Facts
+	log      *slog.Logger
 }
 
 // openEngine opens the containers. keel is the runtime's path.
@@ -83,7 +89,7 @@ func openEngine(ctx context.Context, c Config, s *store, bus *events.Bus, log *s
 		}
 		return out
 	})
-	return &containers{e, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }}, nil
+	return &containers{e, info(c, facts, initPath), func() error { return errors.Join(e.Close(), closeOthers()) }, launcher, host, facts, log}, nil
 }
 
 // openNetworks opens the networks. A host that cannot have any runs containers without.

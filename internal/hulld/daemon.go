@@ -109,6 +109,8 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.closeAll()) }()
+	builds := openBuilds(c, st, engine, version)
+	defer func() { err = errors.Join(err, builds.Close()) }()
 	st.meta.Start() // the containers hold their layers
 	id, err := rootID(c.DataRoot)
 	if err != nil {
@@ -118,7 +120,7 @@ func run(ctx context.Context, c Config, version, commit string, stderr io.Writer
 	handler := server.New(st.images, engine, st.volumes, bus, server.Facts{
 		ID: id, Version: version, Commit: commit, Snapshotter: st.driver, DataRoot: c.DataRoot, Debug: level <= slog.LevelDebug,
 		Mirrors: c.Mirrors, Insecure: c.Insecure, Info: engine.info,
-	}, log)
+	}, log).WithBuilds(builds)
 	var listeners []net.Listener
 	for _, h := range c.Hosts {
 		l, err := listen(h)

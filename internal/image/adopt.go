@@ -30,13 +30,13 @@ func (s *Store) Adopt(ctx context.Context, target ocispec.Descriptor, names []st
 
 func (s *Store) adopt(ctx context.Context, doc *manifest.Document) error {
 	if doc.Config != nil {
-		return s.bring(ctx, doc, nil, nil)
+		return s.bring(ctx, doc, nil, nil, nil)
 	}
 	picked, err := s.pickLocal(ctx, doc, s.host, 0)
 	if errdefs.IsNotFound(err) {
 		err = nil // it was built for other platforms alone
 	} else if err == nil {
-		err = s.bring(ctx, picked, nil, nil)
+		err = s.bring(ctx, picked, nil, nil, nil)
 	}
 	if err != nil {
 		return err

@@ -17,12 +17,12 @@ import (
 
 // usage is the answer of /system/df: until 1.51 flat, since 1.52 by kind; 1.52 itself has both.
 type usage struct {
-	LayersSize  *int64           `json:"LayersSize,omitempty"`
-	Images      *[]summary       `json:"Images,omitempty"`
-	Containers  *[]listed        `json:"Containers,omitempty"`
-	Volumes     *[]volume.Volume `json:"Volumes,omitempty"`
-	BuildCache  *[]any           `json:"BuildCache,omitempty"`
-	BuilderSize *int64           `json:"BuilderSize,omitempty"` // before 1.42
+	LayersSize  *int64               `json:"LayersSize,omitempty"`
+	Images      *[]summary           `json:"Images,omitempty"`
+	Containers  *[]listed            `json:"Containers,omitempty"`
+	Volumes     *[]volume.Volume     `json:"Volumes,omitempty"`
+	BuildCache  *[]build.CacheRecord `json:"BuildCache,omitempty"`
+	BuilderSize *int64               `json:"BuilderSize,omitempty"` // before 1.42
 
 	ImageUsage      *types.DiskUsage     `json:"ImageUsage,omitempty"`
 	ContainerUsage  *container.DiskUsage `json:"ContainerUsage,omitempty"`
@@ -69,18 +69,10 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
-	if want("build-cache") && r.since(52) {
-		out.BuildCacheUsage = &build.DiskUsage{}
-	}
-	if want("build-cache") && !r.since(53) {
-		// There is none, and a client of these versions wants the list.
-		out.BuildCache = &[]any{}
-		if !r.since(42) {
-			out.BuilderSize = new(int64)
+	if want("build-cache") {
+		if err := s.buildUsage(r, &out); err != nil {
+			return err
 		}
-	}
-	if want("build-cache") && r.since(52) {
-		out.BuildCacheUsage = &build.DiskUsage{}
 	}
 	return writeJSON(w, http.StatusOK, out)
 }

@@ -59,6 +59,9 @@ func (s *Server) route(r *request) handler {
 	if name, ok := between(r.path, "/distribution/", "/json"); ok && method == http.MethodGet {
 		return named(s.distribution, name)
 	}
+	if h := s.buildRoute(r); h != nil {
+		return h
+	}
 	if h := s.imageRoute(r); h != nil {
 		return h
 	}

@@ -68,9 +68,16 @@ type Server struct {
 	images     Images
 	containers Containers
 	volumes    Volumes
+	builds     Builds
 	bus        *events.Bus
 	facts      Facts
 	log        *slog.Logger
+}
+
+// WithBuilds lets the server build images.
+func (s *Server) WithBuilds(b Builds) *Server {
+	s.builds = b
+	return s
 }
 
 // New makes the handler. bus is where all parts of the engine say what happened.

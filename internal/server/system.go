@@ -11,7 +11,7 @@ import (
 
 func (s *Server) ping(w http.ResponseWriter, r *request) error {
 	h := w.Header()
-	h.Set("Builder-Version", "1") // no BuildKit here
+	h.Set("Builder-Version", s.builderVersion())
 	h.Set("Swarm", "inactive")
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	h.Set("Pragma", "no-cache")
@@ -59,4 +59,12 @@ func memTotal() uint64 {
 		return 0
 	}
 	return i.Totalram * uint64(i.Unit)
+}
+
+// builderVersion is the builder that clients shall use: 2 is BuildKit.
+func (s *Server) builderVersion() string {
+	if s.builds == nil {
+		return "1"
+	}
+	return "2"
 }
