@@ -18,9 +18,12 @@ var layers = []struct {
 	{"cmd/keel", []string{"internal/keel", "internal/seal", "internal/launch", "internal/linux"}},
 	{"cmd/hull", []string{"internal/cli"}},
 	{"cmd/hulld", []string{"internal/hulld"}},
+	{"cmd/hull-build", []string{"internal/buildcli"}},
+	{"internal/buildcli", nil},                                                               // BuildKit's client: a program of its own, hulld is reached over the API
 	{"internal/cli", []string{"internal/registry", "internal/reference", "internal/unpack"}}, // for credentials; the rest goes over the API
-	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/spec", "internal/shim", "internal/logfile", "internal/linux"}},
-	{"internal/server", []string{"internal/image", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/logfile"}},
+	{"internal/hulld", []string{"internal/server", "internal/image", "internal/registry", "internal/snapshot", "internal/unpack", "internal/metadata", "internal/manifest", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/launch", "internal/spec", "internal/shim", "internal/logfile", "internal/linux", "internal/build"}},
+	{"internal/server", []string{"internal/image", "internal/reference", "internal/events", "internal/engine", "internal/volume", "internal/network", "internal/logfile", "internal/build"}},
+	{"internal/build", []string{"internal/volume", "internal/spec", "internal/shim", "internal/metadata", "internal/reference", "internal/userdb", "internal/linux"}},
 	{"internal/keel", []string{"internal/seal", "internal/ociruntime", "internal/criu", "internal/cgroup", "internal/seccomp", "internal/ocispec", "internal/userdb", "internal/linux", "internal/launch", "internal/shim", "internal/shim/serve"}},
 	{"cmd/hull-init", []string{"internal/reaper"}},
 	{"internal/reaper", nil},

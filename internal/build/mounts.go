@@ -14,6 +14,7 @@ import (
 
 	"github.com/hull-dev/hull/internal/linux"
 	"github.com/hull-dev/hull/internal/spec"
+	"github.com/hull-dev/hull/internal/volume"
 )
 
 // mountRoot makes the root of an instruction a mount that is attached nowhere.
@@ -38,7 +39,7 @@ func (s *steps) mountRoot(ctx context.Context, root executor.Mount, undo *undo) 
 }
 
 // mountLocal gives a handle on the files of a mount, which the caller closes. They stay until undo is run.
-func (s *steps) mountLocal(ctx context.Context, m executor.Mount, undo *undo) (_ *os.File, err error) {
+func (s *steps) mountLocal(ctx context.Context, m executor.Mount, undo *undo) (*os.File, error) {
 	src, err := m.Src.Mount(ctx, m.Readonly)
 	if err != nil {
 		return nil, err
@@ -53,30 +54,19 @@ func (s *steps) mountLocal(ctx context.Context, m executor.Mount, undo *undo) (_
 	if len(list) == 1 && (list[0].Type == "bind" || list[0].Type == "rbind") { // read-only is the caller's business
 		return openPath(list[0].Source, unix.O_NOFOLLOW)
 	}
-	// Attached for a moment: the handle is on a clone.
+	// Attached, since the shim cannot clone a mount that is attached nowhere before Linux 6.15.
 	dir, err := os.MkdirTemp(s.b.mountsDir(), "step")
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(dir)
+	undo.add(func() error { return os.Remove(dir) })
 	if err := mount.All(list, dir); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if uerr := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err == nil && uerr != nil {
-			err = &os.PathError{Op: "umount", Path: dir, Err: uerr}
-		}
-	}()
-	f, err := openPath(dir, unix.O_NOFOLLOW)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fd, err := linux.CloneTree(int(f.Fd()))
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), dir), nil
+	undo.add(func() error {
+		return os.NewSyscallError("umount", unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
+	})
+	return openPath(dir, unix.O_NOFOLLOW)
 }
 
 func openPath(path string, flags int) (*os.File, error) {
@@ -134,10 +124,28 @@ func (s *steps) openMounts(ctx context.Context, mounts []executor.Mount, undo *u
 			return nil, err
 		}
 		undo.add(src.Close)
-		one.Source = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), src.Fd())
+		if one.Source, err = s.pin(src, undo); err != nil {
+			return nil, err
+		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// pin gives a handle a path for the time that a container is being made: the shim cannot use another
+// process's handles.
+func (s *steps) pin(src *os.File, undo *undo) (string, error) {
+	dir, err := os.Open(s.b.mountsDir())
+	if err != nil {
+		return "", err
+	}
+	undo.add(dir.Close)
+	path, release, err := volume.Pin(src, dir, "pin-"+newID())
+	if err != nil {
+		return "", err
+	}
+	undo.add(release)
+	return path, nil
 }
 
 // tmpfsOf says whether a mount is a new tmpfs, and with which options.

@@ -18,6 +18,7 @@ import (
 	registrytypes "github.com/moby/moby/api/types/registry"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // Request is a build that came by POST /build.
@@ -262,6 +263,12 @@ type statusStream struct {
 func (s *statusStream) Context() context.Context { return s.ctx }
 
 func (s *statusStream) Send(r *controlapi.StatusResponse) error { return s.SendMsg(r) }
+
+// SendHeader implements grpc.ServerStream.
+func (s *statusStream) SendHeader(metadata.MD) error { return nil }
+
+// SetHeader implements grpc.ServerStream.
+func (s *statusStream) SetHeader(metadata.MD) error { return nil }
 
 // SendMsg implements grpc.ServerStream.
 func (s *statusStream) SendMsg(m any) error {

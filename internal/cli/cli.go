@@ -53,7 +53,7 @@ func (e statusError) Error() string { return e.text }
 
 // verbs lists all commands; aliases are rows of their own.
 func verbs() []verb {
-	return slices.Concat(containerVerbs(), volumeVerbs(), networkVerbs(), contextVerbs(), checkpointVerbs(), systemVerbs(), imageVerbs())
+	return slices.Concat(containerVerbs(), volumeVerbs(), networkVerbs(), contextVerbs(), checkpointVerbs(), systemVerbs(), imageVerbs(), buildVerbs())
 }
 
 func imageVerbs() []verb {
