@@ -65,8 +65,7 @@ func (s *Server) execStart(w http.ResponseWriter, r *request, id string) error {
 	defer conn.Close()
 	st, err := s.containers.ExecStart(ctx, id, false, b.ConsoleSize)
 	if err != nil {
-		s.log.Debug("an exec process did not start", "exec", id, "error", err)
-		// The status is sent: the error goes where output would.
+		// The status is sent: the error goes where output would, and not into the log: it quotes the command line.
 		text := []byte(err.Error() + "\r\n")
 		if !ex.Config.TTY {
 			head := frameHead(1, len(text))

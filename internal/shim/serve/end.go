@@ -67,6 +67,7 @@ func (s *server) known(pid int) *process {
 // initEnded writes the exit record, before anything else happens.
 func (s *server) initEnded(e *wire.Exit) {
 	s.status = wire.Stopped
+	known := s.oomKills
 	s.countOOM(false)
 	e.OOMKills, e.OOM = s.oomKills, s.oomKills > 0
 	s.failpoint("ended")
@@ -74,6 +75,9 @@ func (s *server) initEnded(e *wire.Exit) {
 		s.warn("write the exit record: " + err.Error())
 	}
 	s.failpoint("recorded")
+	if s.oomKills > known { // v1's notice came too late, or the look after it
+		s.event(&wire.EventBody{Kind: wire.EventOOM, Exit: wire.Exit{OOM: true, OOMKills: s.oomKills, At: time.Now().UTC()}})
+	}
 }
 
 // appendRecord appends the exit record, as package shim reads it.

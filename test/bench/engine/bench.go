@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -112,8 +113,8 @@ func picture() ([]byte, error) {
 }
 
 // runAll runs the rounds, the first of which does not count. A case that an engine cannot do
-// is left out for it, and said.
-func (b *bench) runAll() error {
+// is left out for it, and said. The end of ctx is the end of the rounds.
+func (b *bench) runAll(ctx context.Context) error {
 	failed := map[string]bool{}
 	for _, c := range cases {
 		if !b.o.cases.MatchString(c.name) {
@@ -130,6 +131,9 @@ func (b *bench) runAll() error {
 					continue
 				}
 				s, err := c.run(b, e)
+				if ctx.Err() != nil {
+					return nil
+				}
 				if errors.Is(err, errAbsent) {
 					continue
 				}

@@ -50,12 +50,13 @@ func docker(dir string) (*engine, error) {
 		serve: []string{find("dockerd"), "--config-file", config}}, os.WriteFile(config, []byte(text), 0o600)
 }
 
-// podman raises the limits of open files to what a host without CAP_SYS_RESOURCE does not allow.
+// podman would raise the limit of open files, which a host without CAP_SYS_RESOURCE does not allow, and use crun,
+// which refuses hosts with both cgroup versions: it gets limits of its own, and runc.
 func podman(dir string) (*engine, error) {
 	config := filepath.Join(dir, "containers.conf")
 	text := "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n"
 	return &engine{name: "podman", dir: dir, env: []string{"CONTAINERS_CONF=" + config}, client: []string{find("podman"), "--root", filepath.Join(dir, "disk", "data"), "--runroot", filepath.Join(dir, "run"),
-		"--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}}, os.WriteFile(config, []byte(text), 0o600)
+		"--storage-driver", "overlay", "--runtime", find("runc"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"}}, os.WriteFile(config, []byte(text), 0o600)
 }
 
 // find is the path of a program, "" when it is not installed.

@@ -13,16 +13,20 @@
 //	go run ./test/bench/engine -short -case '^exec'
 //	go run ./test/bench/engine -o table.md
 //
+// A signal (INT, TERM) ends the rounds, and the table has what there is by then.
+//
 // All of it happens in private mount and network namespaces, each engine has a new ext4 of its own on a loop
 // device (an ext4 that has just deleted many files makes new ones ten times slower), and nothing stays. Root is
 // needed, and busybox-static for the image.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -87,7 +91,17 @@ func enter() error {
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("measuring in private namespaces: %w", err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for s := range signals {
+			_ = cmd.Process.Signal(s) // it cleans up, and prints what it has
+		}
+	}()
+	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("measuring in private namespaces: %w", err)
 	}
 	return nil
@@ -104,7 +118,9 @@ func measure(o options) (err error) {
 			err = e
 		}
 	}()
-	if err := b.runAll(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := b.runAll(ctx); err != nil {
 		return err
 	}
 	t := b.table()
