@@ -108,7 +108,7 @@ func startHulld(t *testing.T, dir string, env ...string) *daemon {
 func startHulldWith(t *testing.T, dir string, env []string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{name: "hulld", dir: dir, socket: filepath.Join(dir, "run", "hull.sock")}
-	d.start(t, append(os.Environ(), env...), append([]string{program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug"}, args...)...)
+	d.start(t, append(os.Environ(), env...), append([]string{program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--networks", "off", "--log-level", "debug"}, args...)...)
 	return d
 }
 
@@ -116,7 +116,7 @@ func startHulldWith(t *testing.T, dir string, env []string, args ...string) *dae
 func startDriver(t *testing.T, dir, driver string, env ...string) *daemon {
 	t.Helper()
 	d := &daemon{name: "hulld", dir: dir, driver: driver, socket: filepath.Join(dir, "run", "hull.sock")}
-	d.start(t, append(os.Environ(), env...), program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--log-level", "debug", "--snapshotter", driver)
+	d.start(t, append(os.Environ(), env...), program(t, "hulld"), "--data-root", filepath.Join(dir, "data"), "--state-dir", filepath.Join(dir, "run"), "--networks", "off", "--log-level", "debug", "--snapshotter", driver)
 	return d
 }
 

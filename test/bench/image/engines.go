@@ -79,7 +79,7 @@ func hulld(bin string) *engine {
 		programs: []string{filepath.Join(bin, "hull"), filepath.Join(bin, "hulld")},
 		socket:   socket,
 		serve: func(dir, state string) []string {
-			return []string{filepath.Join(bin, "hulld"), "--data-root", filepath.Join(dir, "hull"), "--state-dir", state, "--log-file", "-", "--config", os.DevNull}
+			return []string{filepath.Join(bin, "hulld"), "--data-root", filepath.Join(dir, "hull"), "--state-dir", state, "--log-file", "-", "--config", os.DevNull, "--networks", "off"}
 		},
 		client: func(dir, state string) []string {
 			return []string{filepath.Join(bin, "hull"), "-H", "unix://" + socket(state)}
