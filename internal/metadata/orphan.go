@@ -2,7 +2,9 @@ package metadata
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -24,11 +26,11 @@ func (s *Store) Orphans(ctx context.Context, remove bool) (found []string, err e
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is no directory before the first blob
 		return found, fmt.Errorf("comparing blobs: %w", err)
 	}
-	onDisk, err := s.disk.ListStatuses(ctx)
-	if err != nil {
+	var onDisk []string
+	if err := s.disk.WalkStatusRefs(ctx, func(ref string) error { onDisk = append(onDisk, ref); return nil }); err != nil {
 		return found, fmt.Errorf("listing ingests on disk: %w", err)
 	}
 	inDB, err := known.ListStatuses(ctx)

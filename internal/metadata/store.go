@@ -41,8 +41,8 @@ var (
 type Store struct {
 	bolt *bolt.DB
 	db   *metadata.DB
-	disk content.Store // the blobs below the database
-	snap []string      // names of snapshotters
+	disk diskStore // the blobs below the database
+	snap []string  // names of snapshotters
 	log  *slog.Logger
 
 	at     func(point string)
@@ -117,9 +117,9 @@ func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snap
 	if err != nil {
 		return nil, fmt.Errorf("opening the content store: %w", err)
 	}
-	s.disk = blobs{disk, root}
+	s.disk = diskStore{blobs{disk, root}, root, at}
 	s.snap = slices.Sorted(maps.Keys(snapshotters))
-	s.db = metadata.NewDB(s.bolt, deleting{s.disk, at}, snapshotters)
+	s.db = metadata.NewDB(s.bolt, s.disk, snapshotters)
 	s.held.snapshots = make(map[heldSnapshot]*holding)
 	s.db.RegisterCollectibleResource(resourceHeld, &s.held)
 	if err := s.db.Init(ctx); err != nil {
@@ -141,9 +141,9 @@ func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snap
 			err := s.sweep(background)
 			s.busy.Unlock()
 			if err != nil && background.Err() == nil {
-				s.log.Error("what a crash left was not swept; the next deletion does it", "error", err)
+				s.log.Error("what a crash left was not swept; it is tried again", "error", err)
 			}
-			s.collect(background)
+			s.collect(background, err == nil)
 		})
 	}
 	return s, nil
