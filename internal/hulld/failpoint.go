@@ -27,3 +27,11 @@ func failpoint(setting string) func(point string) {
 		}
 	}
 }
+
+// below gives the points of a package, which knows no others, names that are theirs alone.
+func below(prefix string, at func(point string)) func(point string) {
+	if at == nil {
+		return nil
+	}
+	return func(point string) { at(prefix + point) }
+}

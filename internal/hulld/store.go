@@ -61,7 +61,7 @@ func openStore(ctx context.Context, c Config, bus *events.Bus, log *slog.Logger)
 	if s.driver, err = chooseDriver(dir, c.Snapshotter); err != nil {
 		return nil, err
 	}
-	if s.snaps, err = snapshot.Open(snapshot.Config{Root: filepath.Join(dir, s.driver), Driver: s.driver, Log: log, At: at}); err != nil {
+	if s.snaps, err = snapshot.Open(snapshot.Config{Root: filepath.Join(dir, s.driver), Driver: s.driver, Log: log, At: below("snapshot.", at)}); err != nil {
 		return nil, err
 	}
 	if s.meta, err = metadata.OpenPaused(ctx, s.lock, map[string]snapshots.Snapshotter{s.driver: s.snaps}, log, at); err != nil {

@@ -75,13 +75,21 @@ func (s *Store) sweep(ctx context.Context) error {
 // sweepKey is of a snapshot that exists for a moment.
 const sweepKey = "sweep"
 
-// collect is the background worker. It ends with ctx.
-func (s *Store) collect(ctx context.Context) {
+// sweepAgain is when a sweep that failed, as on a full disk, is tried again if nothing is deleted.
+const sweepAgain = time.Minute
+
+// collect is the background worker, after a sweep that succeeded or not. It ends with ctx.
+func (s *Store) collect(ctx context.Context, swept bool) {
 	for {
+		var again <-chan time.Time
+		if !swept {
+			again = time.After(sweepAgain)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.dirty:
+		case <-again:
 		}
 		select {
 		case <-ctx.Done():
@@ -89,6 +97,11 @@ func (s *Store) collect(ctx context.Context) {
 		case <-time.After(quiet):
 		}
 		s.at("collect.before")
+		if !swept {
+			s.busy.Lock()
+			swept = s.sweep(ctx) == nil
+			s.busy.Unlock()
+		}
 		if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("the store was not collected; the next deletion tries again", "error", err)
 		}

@@ -1,14 +1,18 @@
 package metadata
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestHalfMadeIngest: one that a killed process had begun to make, and that a lease keeps, can be listed and written again.
@@ -76,6 +80,8 @@ func (f full) Writer(_ context.Context, opts ...content.WriterOpt) (content.Writ
 func TestWriterFails(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := open(t, dir)
+	s.busy.Lock() // the sweep, which writes too, is over
+	s.busy.Unlock()
 	root := filepath.Join(dir, "content")
 	d := diskStore{full{s.disk.Store, root}, root, func(string) {}}
 	if _, err := d.Writer(t.Context(), content.WithRef("x")); err == nil {
@@ -93,4 +99,35 @@ func TestWriterFails(t *testing.T) {
 	if left, err := s.Orphans(t.Context(), false); err != nil || len(left) > 0 {
 		t.Errorf("orphans %v, %v", left, err)
 	}
+}
+
+// TestSweepAgain: a sweep that failed is done as soon as it can be, without a restart.
+func TestSweepAgain(t *testing.T) {
+	dir := t.TempDir()
+	blobs := filepath.Join(dir, "content", "blobs")
+	if err := os.MkdirAll(filepath.Dir(blobs), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(blobs, nil, 0o600); err != nil { // no blob can be made
+		t.Fatal(err)
+	}
+	s, _ := open(t, dir)
+	s.busy.Lock() // the first sweep is over
+	s.busy.Unlock()
+	if err := os.Remove(blobs); err != nil {
+		t.Fatal(err)
+	}
+	data := []byte("nobody's")
+	d := digest.FromBytes(data)
+	if err := content.WriteBlob(t.Context(), s.disk, "x", bytes.NewReader(data), ocispec.Descriptor{Digest: d, Size: int64(len(data))}); err != nil {
+		t.Fatal(err)
+	}
+	s.Schedule()
+	for range 500 {
+		if _, err := s.disk.Info(t.Context(), d); errdefs.IsNotFound(err) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the blob that nothing owns is still there")
 }

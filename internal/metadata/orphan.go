@@ -2,7 +2,9 @@ package metadata
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -24,7 +26,7 @@ func (s *Store) Orphans(ctx context.Context, remove bool) (found []string, err e
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is no directory before the first blob
 		return found, fmt.Errorf("comparing blobs: %w", err)
 	}
 	var onDisk []string

@@ -141,9 +141,9 @@ func OpenPaused(ctx context.Context, lock *os.File, snapshotters map[string]snap
 			err := s.sweep(background)
 			s.busy.Unlock()
 			if err != nil && background.Err() == nil {
-				s.log.Error("what a crash left was not swept; the next deletion does it", "error", err)
+				s.log.Error("what a crash left was not swept; it is tried again", "error", err)
 			}
-			s.collect(background)
+			s.collect(background, err == nil)
 		})
 	}
 	return s, nil

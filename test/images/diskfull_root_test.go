@@ -24,6 +24,12 @@ func TestRootDiskFull(t *testing.T) {
 			dir := workDir(t, "full")
 			d := startOnDisk(t, dir, "overlay", 150)
 			reg := startShelf(t)
+			// The databases have had their first growth, and the sweep of the start is over.
+			if err := e.send(d, reg, payloadOf(layer(t, text("first", "first\n")))); err != nil {
+				t.Fatal(err)
+			}
+			d.ok(t, "image", "prune", "-af")
+			nothingLeft(t, d)
 			before := d.used(t)
 			for _, c := range []struct {
 				what  string
