@@ -106,7 +106,7 @@ func (b *Builder) get() (*opened, error) {
 
 // exists says whether there ever was a build here: what there is to prune or to show.
 func (b *Builder) exists() bool {
-	_, err := os.Stat(filepath.Join(b.dir(), "id"))
+	_, err := os.Stat(filepath.Join(b.dir(), "metadata_v2.db"))
 	return err == nil
 }
 

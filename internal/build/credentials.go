@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/hull-dev/hull/internal/reference"
 )
 
 // credentials gives the solver what came with a request, in a session of hulld's own.
@@ -15,6 +17,9 @@ type credentials map[string]registrytypes.AuthConfig
 
 // hubKey is what Docker's clients call Docker Hub.
 const hubKey = "https://index.docker.io/v1/"
+
+// hubHost is where BuildKit finds Docker Hub.
+const hubHost = "registry-1." + reference.DefaultDomain
 
 // Register implements session.Attachable.
 func (c credentials) Register(s *grpc.Server) { auth.RegisterAuthServer(s, &authServer{c: c}) }
@@ -27,7 +32,7 @@ type authServer struct {
 // Credentials implements auth.AuthServer: those of the host that is asked for and of no other.
 func (a *authServer) Credentials(_ context.Context, r *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
 	host := r.Host
-	if host == "registry-1.docker.io" {
+	if host == hubHost {
 		host = hubKey
 	}
 	c := a.c[host]

@@ -13,7 +13,7 @@
 // # Files
 //
 //	DATA-ROOT/build/           0700
-//	  id                       of the worker
+//	  workerid                 of the worker
 //	  metadata_v2.db           BuildKit's: what each cached result is
 //	  cache.db                 BuildKit's: which instruction gave which result
 //	  history.db               BuildKit's: earlier builds
