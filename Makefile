@@ -37,12 +37,12 @@ help: ## print this list
 build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	$(KEEL_GO) $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/keel ./cmd/keel
-	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hulld
+	$(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/ ./cmd/hull ./cmd/hull-build ./cmd/hull-init ./cmd/hulld
 
 build-arm64: ## build and vet everything for arm64 (the tests of that machine are not run here)
 	@mkdir -p $(BIN)/arm64
 	$(KEEL_GO) GOARCH=arm64 $(GOBUILD) -ldflags '$(KEEL_LDFLAGS)' -o $(BIN)/arm64/keel ./cmd/keel
-	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hulld
+	GOARCH=arm64 $(GOBUILD) -ldflags '$(HULL_LDFLAGS)' -o $(BIN)/arm64/ ./cmd/hull ./cmd/hull-build ./cmd/hull-init ./cmd/hulld
 	@$(MAKE) --no-print-directory vet GOARCH=arm64
 
 test: ## unit tests and the rules of the repository: no root, under a minute
