@@ -59,17 +59,31 @@ func TestRootHostileTar(t *testing.T) {
 			}
 		}
 	}
-	if len(all.cases) < 400 {
+	if len(all.cases) < 400/sample() {
 		t.Errorf("%d cases", len(all.cases))
 	}
+}
+
+// sample is HULL_TEST_SAMPLE: each how many cases one is tried; 1, all of them, when it is not
+// given. CI has no time for all.
+func sample() int {
+	return max(1, atoi(os.Getenv("HULL_TEST_SAMPLE")))
+}
+
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // run sends all cases but the bombs, which have a test of their own.
 func (v *verdicts) run(t *testing.T, d *daemon, e entryPoint, canary *hostiletar.Canary) {
 	reg := startShelf(t)
 	made := make(map[string]string) // trees by diffID: what is there is not made again
-	for _, c := range hostiletar.Corpus(canary.Path) {
-		if c.Bomb {
+	for i, c := range hostiletar.Corpus(canary.Path) {
+		if c.Bomb || i%sample() != 0 {
 			continue
 		}
 		data, err := io.ReadAll(c.Archive())
