@@ -80,8 +80,7 @@ func (f full) Writer(_ context.Context, opts ...content.WriterOpt) (content.Writ
 func TestWriterFails(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := open(t, dir)
-	s.busy.Lock() // the sweep, which writes too, is over
-	s.busy.Unlock()
+	swept(s)
 	root := filepath.Join(dir, "content")
 	d := diskStore{full{s.disk.Store, root}, root, func(string) {}}
 	if _, err := d.Writer(t.Context(), content.WithRef("x")); err == nil {
@@ -112,8 +111,7 @@ func TestSweepAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := open(t, dir)
-	s.busy.Lock() // the first sweep is over
-	s.busy.Unlock()
+	swept(s)
 	if err := os.Remove(blobs); err != nil {
 		t.Fatal(err)
 	}
@@ -130,4 +128,10 @@ func TestSweepAgain(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Error("the blob that nothing owns is still there")
+}
+
+// swept waits for the first sweep, which has the lock.
+func swept(s *Store) {
+	s.busy.Lock()
+	defer s.busy.Unlock()
 }
