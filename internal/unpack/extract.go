@@ -22,6 +22,7 @@ type extractor struct {
 	h         *header // the entry at hand
 	st        Stats
 	lowers    lowers
+	opaques   int64  // directories made opaque so far, and one: 0 is never
 	umaskFree bool   // new files get exactly the mode they are made with
 	uid, gid  uint32 // what new files get by themselves
 	created   *pathSet
@@ -63,6 +64,7 @@ func (x *extractor) run(dir *os.File) (err error) {
 			return err
 		}
 	}
+	defer x.lowers.close()
 	x.umaskFree, x.st.Caged, err = cage(dir, x.o.Lowers)
 	if err != nil {
 		return err
@@ -112,6 +114,7 @@ func (x *extractor) open(root *os.File) error {
 		x.uid, x.gid = m.UID, m.GID
 	}
 	x.lowers = lowers{dirs: x.o.Lowers, opaque: x.opaqueXattr()}
+	x.opaques = 1
 	if x.o.Whiteouts == Apply {
 		x.created = &pathSet{seed: maphash.MakeSeed(), set: make(map[uint64]struct{})}
 	}

@@ -39,6 +39,7 @@ func ExtractImage(ctx context.Context, w *erofs.Writer, space *os.File, r io.Rea
 	x.root = &dir{fd: int(space.Fd())} // for account
 	x.lowers = lowers{dirs: o.Lowers, opaque: x.opaqueXattr()}
 	err := x.all()
+	x.lowers.close()
 	s.finish()
 	runtime.KeepAlive(space)
 	if err != nil {
@@ -301,7 +302,6 @@ func (x *imager) implied(p *erofs.Node, name, path string, hidden bool) (*erofs.
 		if low == nil {
 			break
 		}
-		defer low.close()
 		if low.st.Mode&unix.S_IFMT == unix.S_IFLNK {
 			return nil, ErrNeedsFiles
 		}

@@ -80,7 +80,6 @@ func (x *extractor) copyUp(p *dir, base, path string) error {
 	if err != nil || low == nil {
 		return err
 	}
-	defer low.close()
 	switch low.st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFDIR:

@@ -16,7 +16,9 @@ type dir struct {
 	mode         uint32 // S_ISGID: what is made in it gets its group
 	ours         bool   // made by this extraction: no default ACL changes the modes of new files
 	opaque       bool   // marked so for overlayfs
-	dirty        bool   // something was made or removed in it: its times must be set
+	cut          bool   // it or one above it is; true of the time when looked was extractor.opaques
+	looked       int64
+	dirty        bool // something was made or removed in it: its times must be set
 	atime, mtime unix.Timespec
 	used         uint64
 	pins         int
@@ -319,7 +321,6 @@ func (x *extractor) implied(cur *dir, c, path, raw string, hidden bool) (*dir, s
 			return nil, "", fmt.Errorf("%s: looking for %s in the lower layers: %w", quote(raw), quote(path), err)
 		}
 		if low != nil {
-			defer low.close()
 			switch low.st.Mode & unix.S_IFMT {
 			case unix.S_IFLNK:
 				target, err := readLink(low.parent, low.base)

@@ -25,6 +25,7 @@ func (x *extractor) setOpaque(d *dir) error {
 		return fmt.Errorf("marking the directory %s opaque: %w", quote(d.path), err)
 	}
 	d.opaque, d.dirty = true, true
+	x.opaques++
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hull-dev/hull/internal/unpack/hostiletar"
 )
@@ -78,6 +79,9 @@ func atoi(s string) int {
 	return n
 }
 
+// caseTime bounds each archive; most take a hundredth of a second.
+const caseTime = 20 * time.Second
+
 // run sends all cases but the bombs, which have a test of their own.
 func (v *verdicts) run(t *testing.T, d *daemon, e entryPoint, canary *hostiletar.Canary) {
 	reg := startShelf(t)
@@ -95,7 +99,11 @@ func (v *verdicts) run(t *testing.T, d *daemon, e entryPoint, canary *hostiletar
 		}
 		p := payloadOf(data)
 		before := newest(t, d)
+		begun := time.Now()
 		err = e.send(d, reg, p)
+		if took := time.Since(begun); took > caseTime {
+			t.Errorf("%s: it took %v", c.Name, took)
+		}
 		if cerr := canary.Check(); cerr != nil {
 			t.Fatalf("%s: %v", c.Name, cerr)
 		}
