@@ -23,6 +23,7 @@ import (
 	_ "crypto/sha256" // digests are validated only of algorithms that are linked in
 	_ "crypto/sha512"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -331,5 +332,9 @@ func invalid(s, format string, args ...any) error {
 	if len(s) > quoted {
 		s = s[:quoted] + "…"
 	}
-	return parseError(fmt.Sprintf("invalid reference %q: ", s) + fmt.Sprintf(format, args...))
+	q := strconv.Quote(s)
+	if len(q) > 2*quoted { // mostly escapes
+		q = q[:2*quoted] + "…"
+	}
+	return parseError("invalid reference " + q + ": " + fmt.Sprintf(format, args...))
 }

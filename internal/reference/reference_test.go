@@ -19,7 +19,7 @@ var cases = []string{
 	"a:", "a@", "a:-", "a:.x", "a:" + strings.Repeat("t", 128), "a:" + strings.Repeat("t", 129), hex64, hex64 + "/x", "x/" + hex64, strings.Repeat("a", 240),
 	strings.Repeat("a", 247), "host.example/" + strings.Repeat("a", 241), "host.example/" + strings.Repeat("a", 243), "../etc", "a/../b", "a b", "a\nb", "é", "a:é", "K/x", "ſ/x",
 	"host.example:/a", "host.example:x/a", "host-.example/a", "-host.example/a", "host.example/a@sha256:" + strings.ToUpper(hex64), "a@sha256:12", "a@md5:" + hex64[:32],
-	"a@sha512:" + hex64 + hex64, "a@sha256:" + hex64 + "@x", "a:b:c", "a@b:c@d", "alpine:1/2", "docker.io/", "localhost/", "a@sha256:" + hex64 + ":tag", "a:1/b", "host.example:5/b:1/c",
+	"a@sha512:" + hex64 + hex64, "a@sha256:" + hex64 + "@x", "a:b:c", "a@b:c@d", "alpine:1/2", "0_0.0/i", "docker.io/", "localhost/", "a@sha256:" + hex64 + ":tag", "a:1/b", "host.example:5/b:1/c",
 }
 
 // agree compares one string with distribution/reference, the reference implementation of the grammar.
@@ -32,6 +32,13 @@ func agree(t *testing.T, s string) {
 	want, peerErr := peer.ParseNormalizedNamed(s)
 	if len(s) > maxDomain || strings.Contains(s, "sha384:") {
 		return // what this package refuses and the peer does not
+	}
+	if peerErr == nil && peer.Domain(want) == "" {
+		// What it takes for a domain and is none becomes part of the path, and the name is of no registry.
+		if err == nil {
+			t.Errorf("%q: got %v, a name of no registry", s, got)
+		}
+		return
 	}
 	if (err == nil) != (peerErr == nil) {
 		t.Errorf("%q: got %v, %v; distribution/reference %v, %v", s, got, err, want, peerErr)

@@ -105,8 +105,11 @@ func (t *tarReader) next() (*header, error) {
 				return nil, err
 			}
 			t.left = 0
-			// Readers disagree on what the second of a kind does to the first.
+			// Readers disagree on what the second of a kind does to the first, and on whether a global
+			// header between them takes an extended header from its entry (archive/tar) or not (GNU tar).
 			switch {
+			case flag == 'g' && (hasPax || hasName || hasLink):
+				err = fmt.Errorf("a global header between an extended header and its entry: %w", ErrArchive)
 			case flag == 'x' && !hasPax:
 				hasPax = true
 				err = pax.parse(string(data))

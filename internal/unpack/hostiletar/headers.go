@@ -44,6 +44,8 @@ func paxHeaders() []Case {
 		refused("global xattr", global("SCHILY.xattr.security.capability", "x"), x),
 		refused("global sparse map", global("GNU.sparse.map", "0,4"), x),
 		accepted("global comment", global("comment", strings.Repeat("c", 40)), x),
+		refused("between long name and file a global comment", gnuLong('L', "a"), global("comment", "b"), x),
+		refused("between pax header and file a global comment", pax("path", "a"), global("comment", "b"), x),
 		refused("between long name and file a global path", gnuLong('L', "a"), global("path", "b"), x),
 		// CVE-2025-62518 (TARmageddon): a size for the next entry taken for the long name's.
 		accepted("size before a long name", pax("size", "4"), gnuLong('L', "a"), entry{name: "x", data: evil}),
